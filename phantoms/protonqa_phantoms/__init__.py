@@ -1,0 +1,1 @@
+"""Phantom definitions (YAML) and reference irradiations, as package data."""

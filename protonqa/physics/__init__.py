@@ -1,0 +1,1 @@
+"""Pure physics: stopping power, ranges, materials, nuclides, cross sections, curve metrics."""

@@ -1,0 +1,1 @@
+"""Results database, artefacts, provenance and trends (to come)."""

@@ -1,0 +1,1 @@
+"""Sensitivity studies: scenario sampling, sweeps and statistics (to come)."""

@@ -1,0 +1,49 @@
+"""Frozen value objects, checked at construction: nothing above this layer passes bare arrays of unknown unit."""
+
+from protonqa.values.case import Case, DoseImage, PatientIdentity, PetImage, PetTiming, SeriesInfo
+from protonqa.values.grid import UNITS, Grid, Volume
+from protonqa.values.plan import PATIENT_POSITIONS, Beam, EnergyLayer, IonPlan
+from protonqa.values.profiles import ProfileSet
+from protonqa.values.result import (
+    AnalysisResult,
+    Figure,
+    Finding,
+    ImageFigure,
+    LineFigure,
+    Mark,
+    Measurement,
+    Series,
+    Severity,
+    State,
+    Table,
+)
+from protonqa.values.timeline import Timeline
+
+__all__ = [
+    "PATIENT_POSITIONS",
+    "UNITS",
+    "AnalysisResult",
+    "Beam",
+    "Case",
+    "DoseImage",
+    "EnergyLayer",
+    "Figure",
+    "Finding",
+    "Grid",
+    "ImageFigure",
+    "IonPlan",
+    "LineFigure",
+    "Mark",
+    "Measurement",
+    "PatientIdentity",
+    "PetImage",
+    "PetTiming",
+    "ProfileSet",
+    "Series",
+    "SeriesInfo",
+    "Severity",
+    "State",
+    "Table",
+    "Timeline",
+    "Volume",
+]
