@@ -1,0 +1,24 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def reference_data() -> Path:
+    """Folder with the reference tables, the real CT and the real DICOM files.
+
+    It is named by the variable PROTONQA_REFERENCE_DATA; without it the test skips. Where the variable is set the
+    folder must be there: a silent skip in CI would hide the checks that matter most.
+    """
+    value = os.environ.get("PROTONQA_REFERENCE_DATA", "")
+    if not value:
+        pytest.skip("PROTONQA_REFERENCE_DATA is not set: reference tables and real images are not on this computer")
+    folder = Path(value)
+    if not folder.is_dir():
+        pytest.fail("PROTONQA_REFERENCE_DATA names a folder that does not exist")
+    return folder
