@@ -1,5 +1,6 @@
 """Frozen value objects, checked at construction: nothing above this layer passes bare arrays of unknown unit."""
 
+from protonqa.values.calibration import BeamModel, Hlut
 from protonqa.values.case import Case, DoseImage, PatientIdentity, PetImage, PetTiming, SeriesInfo
 from protonqa.values.grid import UNITS, Grid, Volume
 from protonqa.values.plan import PATIENT_POSITIONS, Beam, EnergyLayer, IonPlan
@@ -24,12 +25,14 @@ __all__ = [
     "UNITS",
     "AnalysisResult",
     "Beam",
+    "BeamModel",
     "Case",
     "DoseImage",
     "EnergyLayer",
     "Figure",
     "Finding",
     "Grid",
+    "Hlut",
     "ImageFigure",
     "IonPlan",
     "LineFigure",

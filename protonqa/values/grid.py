@@ -54,7 +54,9 @@ class Grid:
             raise GeometryError("grid origin is not finite", got=str(origin), expected="three finite coordinates in mm")
         direction = frozen_array(self.direction, "grid direction", shape=(3, 3))
         if not np.allclose(direction.T @ direction, np.eye(3), atol=1e-4):
-            raise GeometryError("grid axes are not perpendicular unit vectors", got=str(np.round(direction, 4).tolist()))
+            raise GeometryError(
+                "grid axes are not perpendicular unit vectors", got=str(np.round(direction, 4).tolist())
+            )
         object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "spacing_mm", spacing)
         object.__setattr__(self, "origin_mm", origin)

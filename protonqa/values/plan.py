@@ -36,7 +36,9 @@ class EnergyLayer:
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.energy_mev) or self.energy_mev <= 0:
-            raise InputError("energy layer without a usable energy", got=f"{self.energy_mev} MeV", expected="above 0 MeV")
+            raise InputError(
+                "energy layer without a usable energy", got=f"{self.energy_mev} MeV", expected="above 0 MeV"
+            )
         xy = frozen_array(self.spot_xy_mm, "spot positions", shape=(None, 2))
         mu = frozen_array(self.meterset_mu, "spot weights", shape=(xy.shape[0],))
         if (mu < 0).any():

@@ -69,7 +69,9 @@ class Table:
     def __post_init__(self) -> None:
         for row in self.rows:
             if len(row) != len(self.columns):
-                raise InputError(f"table {self.name} has a ragged row", got=f"{len(row)} cells", expected=f"{len(self.columns)}")
+                raise InputError(
+                    f"table {self.name} has a ragged row", got=f"{len(row)} cells", expected=f"{len(self.columns)}"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
