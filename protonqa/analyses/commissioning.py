@@ -1,0 +1,93 @@
+"""Acceptance tests: an analysis on cases with known truth, measured against stated limits."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from protonqa.analyses.failures import failure_line, failure_text
+from protonqa.analyses.interface import Analysis, CancelCallback, Check, Commissioning, Context, ProgressCallback
+from protonqa.analyses.result_json import finding_to_plain
+from protonqa.analyses.run_folder import TRACEBACK
+from protonqa.device import CPU, Device
+from protonqa.errors import Cancelled, PluginError
+from protonqa.files.atomic import write_text_atomic
+from protonqa.values import Finding, Severity
+
+
+def commission_analysis(
+    analysis: Analysis,
+    *,
+    seed: int = 0,
+    device: Device = CPU,
+    quick: bool = False,
+    progress: ProgressCallback | None = None,
+    cancel: CancelCallback | None = None,
+    out: Path | None = None,
+) -> Commissioning:
+    """Run the acceptance test of an analysis with its default parameters.
+
+    A failing test program never passes: it gives no checks and a critical finding, with its traceback in `out`.
+
+    Raises
+    ------
+    Cancelled
+        The run was stopped.
+    """
+    context: Context[Any] = Context(
+        inputs={},
+        params=analysis.Params(),
+        seed=seed,
+        device=device,
+        out=out,
+        quick=quick,
+        on_progress=progress,
+        is_cancelled=cancel,
+    )
+    clock = time.perf_counter()
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            outcome = _checked(analysis.commission(context))
+    except Cancelled:
+        raise
+    except (Exception, SystemExit) as error:
+        if out is not None:
+            write_text_atomic(out / TRACEBACK, failure_text(error))
+        finding = Finding(severity=Severity.CRITICAL, code="COMMISSION-FAILED", text=failure_line(error))
+        outcome = Commissioning(checks=(), findings=(finding,))
+    return replace(outcome, timings_s={**outcome.timings_s, "run": time.perf_counter() - clock})
+
+
+def commissioning_to_plain(outcome: Commissioning) -> dict[str, Any]:
+    """The checks and findings as JSON types."""
+    return {
+        "passed": outcome.passed,
+        "checks": [check_to_plain(check) for check in outcome.checks],
+        "findings": [finding_to_plain(finding) for finding in outcome.findings],
+        "timings_s": {name: round(float(seconds), 3) for name, seconds in sorted(outcome.timings_s.items())},
+    }
+
+
+def check_to_plain(check: Check) -> dict[str, Any]:
+    """One check as JSON types."""
+    return {
+        "name": check.name,
+        "title": check.title,
+        "value": None if check.value is None else float(check.value),
+        "unit": check.unit,
+        "limit": float(check.limit),
+        "comparison": check.comparison,
+        "passed": bool(check.passed),
+    }
+
+
+def _checked(outcome: object) -> Commissioning:
+    if not isinstance(outcome, Commissioning) or not all(isinstance(one, Check) for one in outcome.checks):
+        raise PluginError("the acceptance test returned something else", got=type(outcome).__name__)
+    if not outcome.checks:
+        raise PluginError("the acceptance test made no check", expected="at least one")
+    return outcome

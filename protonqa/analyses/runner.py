@@ -1,0 +1,252 @@
+"""Running one analysis: whatever it does, a result comes back, complete with provenance and timings.
+
+A plugin that raises, exits, prints or returns something else than a result gives a failed result with its traceback
+in the run folder; the program goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import platform
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydantic
+
+from protonqa import __version__
+from protonqa.analyses.failures import failure_line, failure_text
+from protonqa.analyses.interface import (
+    Analysis,
+    AnalysisParams,
+    CancelCallback,
+    Context,
+    Input,
+    ProgressCallback,
+)
+from protonqa.analyses.result_check import check_result
+from protonqa.analyses.result_json import result_to_json
+from protonqa.analyses.run_folder import RESULT, TRACEBACK, open_run_folder
+from protonqa.device import CPU, Device
+from protonqa.errors import Cancelled, InputError, NotEvaluableError, ProtonQAError
+from protonqa.files.atomic import write_manifest, write_text_atomic
+from protonqa.tables import TABLES_VERSION
+from protonqa.values import AnalysisResult, State
+
+
+def run_analysis(
+    analysis: Analysis,
+    inputs: Mapping[str, Any],
+    params: AnalysisParams | Mapping[str, Any] | None = None,
+    *,
+    seed: int = 0,
+    device: Device = CPU,
+    progress: ProgressCallback | None = None,
+    cancel: CancelCallback | None = None,
+    out: Path | None = None,
+    origin: str = "",
+    finish: bool = True,
+) -> AnalysisResult:
+    """Run an analysis in this process.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    inputs : mapping of str to value objects
+        By the names of ``analysis.inputs``.
+    params : AnalysisParams, mapping or None
+        A mapping is checked against ``analysis.Params``; None takes all defaults.
+    seed, device, progress, cancel
+        See `protonqa.analyses.interface.Context`.
+    out : Path or None
+        Run folder: gets ``result.json``, artefacts, ``traceback.txt`` of a failure, and ``manifest.json`` last.
+    origin : str
+        Distribution the analysis came from, for the provenance.
+    finish : bool
+        False leaves the manifest to a caller who adds more files (see `finish_run`).
+
+    Returns
+    -------
+    AnalysisResult
+        Also for a failure: state ERROR, or NOT EVALUABLE where the evidence is missing.
+
+    Raises
+    ------
+    InputError
+        Inputs or parameters do not fit the analysis; nothing was run.
+    Cancelled
+        The run was stopped; nothing was marked as done.
+    StoreError
+        The run folder cannot be written.
+    """
+    checked = check_params(analysis, params)
+    check_inputs(analysis.inputs, inputs)
+    if out is not None:
+        open_run_folder(out)
+    context = Context(
+        inputs=inputs,
+        params=checked,
+        seed=seed,
+        device=device,
+        out=out,
+        on_progress=progress,
+        is_cancelled=cancel,
+    )
+    started, clock = datetime.now(UTC), time.perf_counter()
+    result = guarded_run(analysis, context)
+    result = replace(
+        result,
+        provenance={**provenance(analysis, context, started, origin), **result.provenance},
+        timings_s={**result.timings_s, "run": time.perf_counter() - clock},
+    )
+    if out is not None:
+        write_text_atomic(out / RESULT, result_to_json(result))
+        if finish:
+            finish_run(out, result)
+    return result
+
+
+def finish_run(out: Path, result: AnalysisResult, extra: tuple[str, ...] = ()) -> None:
+    """Write the manifest over the result, its artefacts and `extra` files: the folder is now a result."""
+    names = {RESULT, *result.artefacts, *extra}
+    for part in result.parts:
+        names |= set(part.artefacts)
+    write_manifest(out, names)
+
+
+def guarded_run(analysis: Analysis, context: Context[Any]) -> AnalysisResult:
+    """Call ``run``; every exception but a cancel becomes a result that says so."""
+    try:
+        # What a plugin prints must not end up inside the JSON on standard output.
+        with contextlib.redirect_stdout(sys.stderr):
+            return check_result(analysis.run(context), out=context.out)
+    except Cancelled:
+        raise
+    except NotEvaluableError as error:
+        return _failed(analysis, State.NOT_EVALUABLE, error, {})
+    except (Exception, SystemExit) as error:
+        artefacts = {}
+        if context.out is not None:
+            write_text_atomic(context.out / TRACEBACK, failure_text(error))
+            artefacts[TRACEBACK] = "where the analysis failed"
+        return _failed(analysis, State.ERROR, error, artefacts)
+
+
+def _failed(analysis: Analysis, state: State, error: BaseException, artefacts: Mapping[str, str]) -> AnalysisResult:
+    code = error.code if isinstance(error, ProtonQAError) else "INTERNAL"
+    facts = {"code": code, "kind": type(error).__name__, "input": isinstance(error, InputError)}
+    return AnalysisResult(
+        analysis=analysis.name,
+        title=analysis.title,
+        version=analysis.version,
+        state=state,
+        reason=failure_line(error) or type(error).__name__,
+        artefacts=artefacts,
+        provenance={"error": facts},
+    )
+
+
+def check_params(analysis: Analysis, params: AnalysisParams | Mapping[str, Any] | None) -> AnalysisParams:
+    """`params` as an instance of the analysis's schema.
+
+    Raises
+    ------
+    InputError
+        Unknown name (the nearest is named), wrong type or out of bounds.
+    """
+    if isinstance(params, AnalysisParams):
+        if not isinstance(params, analysis.Params):
+            raise InputError("parameters belong to another analysis", expected=f"those of {analysis.name}")
+        return params
+    try:
+        return analysis.Params.model_validate(dict(params or {}))
+    except pydantic.ValidationError as error:
+        raise _params_error(error, sorted(analysis.Params.model_fields)) from error
+
+
+def _params_error(error: pydantic.ValidationError, names: list[str]) -> InputError:
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, names, n=1)
+        remedy = f"did you mean {near[0]}?" if near else ""
+        return InputError(f"unknown parameter {name[:60]}", expected=", ".join(names) or "no parameters", remedy=remedy)
+    message = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    return InputError(f"parameter {name[:60]} cannot be used", got=repr(first["input"])[:60], expected=message)
+
+
+def check_inputs(wanted: tuple[Input, ...], given: Mapping[str, Any]) -> None:
+    """Every required input is there, none is unknown, each is of its kind.
+
+    Raises
+    ------
+    InputError
+    """
+    names = [one.name for one in wanted]
+    for name in given:
+        if name not in names:
+            raise InputError("unknown input of the analysis", got=name[:60], expected=", ".join(names) or "no inputs")
+    for one in wanted:
+        value = given.get(one.name)
+        if value is None:
+            if one.optional:
+                continue
+            raise InputError(f"input {one.name} is missing", expected=one.title or one.kind_name)
+        kinds = {kind.__name__ for kind in type(value).__mro__}
+        if one.kind_name not in kinds:
+            raise InputError(
+                f"input {one.name} is of another kind", got=type(value).__name__, expected=one.title or one.kind_name
+            )
+
+
+def provenance(analysis: Analysis, context: Context[Any], started: datetime, origin: str) -> dict[str, Any]:
+    """Everything needed to repeat the run: versions, tables, device, seed, parameters with title and unit."""
+    dumped = context.params.model_dump(mode="json")
+    return {
+        "analysis": analysis.name,
+        "analysis_version": analysis.version,
+        "device": {
+            "kind": context.device.kind,
+            "label": context.device.label,
+            "requested": context.device.requested,
+            "note": context.device.note,
+        },
+        "origin": origin,
+        "parameter_info": parameter_info(type(context.params)),
+        "parameters": dumped,
+        "seed": context.seed,
+        "started_utc": started.isoformat(timespec="seconds"),
+        "tables": TABLES_VERSION,
+        "versions": versions(),
+    }
+
+
+def parameter_info(schema: type[AnalysisParams]) -> dict[str, dict[str, str]]:
+    """Title and unit of each parameter."""
+    info = {}
+    for name, field in schema.model_fields.items():
+        extra = field.json_schema_extra
+        unit = extra.get("unit", "") if isinstance(extra, Mapping) else ""
+        info[name] = {"title": field.title or name.replace("_", " "), "unit": str(unit)}
+    return info
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computed: torch and numba only where they were loaded."""
+    found = {
+        "protonqa": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+    for name in ("torch", "numba", "scipy"):
+        module = sys.modules.get(name)
+        if module is not None:
+            found[name] = str(getattr(module, "__version__", "unknown"))
+    return found
