@@ -56,6 +56,8 @@ class PetTiming:
     irradiation_duration_s: float | None = None
     half_life_s: float | None = None
     decay_factor: float | None = None
+    #: When a tracer was given; None for activity that a beam made.
+    administration: datetime | None = None
 
     def __post_init__(self) -> None:
         if self.decay_correction not in ("NONE", "START", "ADMIN"):
