@@ -1,0 +1,84 @@
+"""What a simulation gives back: volumes and depth curves per proton, and where the energy went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protonqa.physics.emission import nuclides_from_channels
+from protonqa.physics.nuclides import NUCLIDE_KEYS
+from protonqa.values import Finding, Grid, Volume
+
+MEV_TO_JOULE = 1.602176634e-13
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MonteCarloResult:
+    """Results per primary proton.
+
+    Parameters
+    ----------
+    grid : Grid
+        The tally box.
+    dose_water_gy, dose_medium_gy : (nz, ny, nx) float32
+        Dose per proton.
+    nuclei : (7, nz, ny, nx) float32
+        Nuclei per proton and voxel, in ``NUCLIDE_KEYS`` order.
+    depth_mm : (n,)
+        1 mm bin centres along the depth axis.
+    fine_depth_mm, fine_idd_mev_per_mm, fine_dose_mev_cm2_per_g : (4 n,)
+        0.25 mm bins, laterally integrated, independent of the voxels.
+    channels_per_mm : (n_channel, n)
+        Nuclei per proton and mm by reaction channel.
+    primary_channels_per_mm : (n_channel, n)
+        The part made by primary protons.
+    energy_balance : mapping
+        Shares of the incident energy: deposited, escaped, neutral, binding; they sum to 1.
+    """
+
+    grid: Grid
+    dose_water_gy: NDArray[np.float32]
+    dose_medium_gy: NDArray[np.float32]
+    nuclei: NDArray[np.float32]
+    depth_mm: NDArray[np.float64]
+    fine_depth_mm: NDArray[np.float64]
+    fine_idd_mev_per_mm: NDArray[np.float64]
+    fine_dose_mev_cm2_per_g: NDArray[np.float64]
+    channels_per_mm: NDArray[np.float64]
+    primary_channels_per_mm: NDArray[np.float64]
+    hu_on_axis: NDArray[np.float64]
+    rsp_on_axis: NDArray[np.float64]
+    energy_balance: Mapping[str, float]
+    protons: int
+    seconds: float
+    seed: int
+    device: str
+    cross_sections: str
+    field_protons: float = 0.0
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def idd_mev_per_mm(self) -> NDArray[np.float64]:
+        """Integrated depth dose (energy) in 1 mm bins."""
+        return np.asarray(self.fine_idd_mev_per_mm.reshape(-1, 4).mean(axis=1))
+
+    @property
+    def dose_mev_cm2_per_g(self) -> NDArray[np.float64]:
+        """Dose to water times area in 1 mm bins."""
+        return np.asarray(self.fine_dose_mev_cm2_per_g.reshape(-1, 4).mean(axis=1))
+
+    @property
+    def nuclides_per_mm(self) -> NDArray[np.float64]:
+        """Nuclei per proton and mm, (7, n)."""
+        return nuclides_from_channels(self.channels_per_mm)
+
+    def dose_volume(self) -> Volume:
+        """Dose to water per proton (Gy)."""
+        return Volume(grid=self.grid, array=self.dose_water_gy, unit="Gy/proton")
+
+    def nuclide_volume(self, key: str) -> Volume:
+        """Nuclei of one nuclide per proton and voxel."""
+        return Volume(grid=self.grid, array=self.nuclei[NUCLIDE_KEYS.index(key)], unit="1/proton")
