@@ -49,9 +49,7 @@ def all_materials() -> tuple[Material, ...]:
     return schneider_materials() + reference_materials()
 
 
-def medium_from_hu(
-    ct: Volume, *, hlut: Hlut | None = None, reference_index: NDArray[np.int64] | None = None
-) -> Medium:
+def medium_from_hu(ct: Volume, *, hlut: Hlut | None = None, reference_index: NDArray[np.int64] | None = None) -> Medium:
     """The medium of a CT in HU.
 
     Parameters

@@ -129,5 +129,3 @@ def _target_shares(material: Material, heavy: tuple[str, ...], energy: NDArray[n
     total = rates.sum(axis=0)
     shares = np.cumsum(rates, axis=0) / np.where(total > 0, total, 1.0)
     return np.asarray(shares)
-
-

@@ -42,6 +42,9 @@ LOSS_FRACTION = 0.2
 # A kick is applied in the middle of the path it stands for; half of that path (g/cm2), shorter near the end of range.
 HINGE_G_PER_CM2 = 0.1
 HINGE_RANGE_FRACTION = 0.03
+# Separation energy of the first emitted particle and its decrease along the chain; see break_up.
+FIRST_BINDING_MEV = 10.0
+BINDING_DECREASE = 0.65
 MAX_STACK = 64
 MAX_STEPS = 200_000
 
@@ -54,7 +57,9 @@ BOOK_SCALE = 2.0**22
 FINE_BIN_MM = 0.25
 COARSE_BIN_MM = 1.0
 #: Slots of the energy book.
-(BOOK_IN, BOOK_DEPOSIT, BOOK_ESCAPED, BOOK_NEUTRAL, BOOK_BINDING, BOOK_MISSED, BOOK_EVENTS, BOOK_STUCK, BOOK_STEPS) = range(9)
+(BOOK_IN, BOOK_DEPOSIT, BOOK_ESCAPED, BOOK_NEUTRAL, BOOK_BINDING, BOOK_MISSED, BOOK_EVENTS, BOOK_STUCK, BOOK_STEPS) = (
+    range(9)
+)
 N_BOOK = 12
 #: Slots of a voxel: energy to medium, energy to water, nuclides.
 N_VOXEL_SLOT = 2 + N_NUCLIDE
@@ -65,27 +70,6 @@ _ONE = np.uint64(1)
 def fixed(value, scale):
     """Nearest fixed-point integer of a value that is not negative."""
     return np.int64(value * scale + 0.5)
-
-
-@law
-def add_spread(tally, row, column, first_mm, last_mm, bin_mm, value, scale):
-    """Add `value` to a depth tally, spread evenly between two depths; bins outside the tally get nothing."""
-    n = tally.shape[1]
-    if last_mm < first_mm:
-        first_mm, last_mm = last_mm, first_mm
-    a = first_mm / bin_mm
-    b = last_mm / bin_mm
-    k0 = int(math.floor(a))
-    k1 = int(math.floor(b))
-    if k0 == k1:
-        if 0 <= k0 < n:
-            tally[row, k0, column] += fixed(value, scale)
-        return
-    per_bin = value / (b - a)
-    for k in range(max(k0, 0), min(k1, n - 1) + 1):
-        low = a if k == k0 else float(k)
-        high = b if k == k1 else float(k + 1)
-        tally[row, k, column] += fixed(per_bin * (high - low), scale)
 
 
 @law
@@ -197,15 +181,6 @@ def transport(
 
 
 @law
-def box_voxel(ix, iy, iz, box_start, box_shape):
-    """Flat index of a grid voxel in the tally box, -1 outside."""
-    jx, jy, jz = ix - box_start[0], iy - box_start[1], iz - box_start[2]
-    if jx < 0 or jy < 0 or jz < 0 or jx >= box_shape[0] or jy >= box_shape[1] or jz >= box_shape[2]:
-        return -1
-    return (jz * box_shape[1] + jy) * box_shape[0] + jx
-
-
-@law
 def deposit(voxels, v, depth_fine, generation, depth_mm, energy, water_ratio, rho, book):
     """Leave `energy` at one point."""
     book[BOOK_DEPOSIT] += fixed(energy, BOOK_SCALE)
@@ -244,12 +219,17 @@ def walk(
     free_path = -math.log(u0)
     m = material[iz, iy, ix]
     stopping = float(step[m, int(math.sqrt(energy) * inverse_root_step), STOPPING])
-    angle2, since_kick = 0.0, 0.0
+    angle2, since_kick, deposited = 0.0, 0.0, 0.0
+    n_fine, n_coarse = depth_fine.shape[1], depth_coarse.shape[1]
+    bx, by, bz = box_start[0], box_start[1], box_start[2]
+    wx, wy, wz = box_shape[0], box_shape[1], box_shape[2]
     depth = (x - reference[0]) * axis[0] + (y - reference[1]) * axis[1] + (z - reference[2]) * axis[2]
     for steps in range(MAX_STEPS + 1):
         m = material[iz, iy, ix]
         rho = float(density[iz, iy, ix])
-        v = box_voxel(ix, iy, iz, box_start, box_shape)
+        jx, jy, jz = ix - bx, iy - by, iz - bz
+        inside = jx >= 0 and jy >= 0 and jz >= 0 and jx < wx and jy < wy and jz < wz
+        v = (jz * wy + jy) * wx + jx if inside else -1
         if energy < CUTOFF_MEV or steps == MAX_STEPS:
             if steps == MAX_STEPS:
                 book[BOOK_STUCK] += 1
@@ -307,18 +287,30 @@ def walk(
             last = depth
             depth += length * (ux * axis[0] + uy * axis[1] + uz * axis[2])
             ratio = float(step[m, near, WATER_RATIO])
-            book[BOOK_DEPOSIT] += fixed(loss, BOOK_SCALE)
+            deposited += loss
             if v >= 0:
-                voxels[v, 0] += fixed(loss, ENERGY_SCALE)
-                voxels[v, 1] += fixed(loss * ratio, ENERGY_SCALE)
+                voxels[v, 0] += np.int64(loss * ENERGY_SCALE + 0.5)
+                voxels[v, 1] += np.int64(loss * ratio * ENERGY_SCALE + 0.5)
+                scaled = path * NUCLIDE_SCALE
                 for c in range(N_NUCLIDE):
-                    voxels[v, 2 + c] += fixed(step[m, near, NUCLIDE0 + c] * path, NUCLIDE_SCALE)
-            add_spread(depth_fine, generation, 0, last, depth, FINE_BIN_MM, loss, ENERGY_SCALE)
-            add_spread(depth_fine, generation, 1, last, depth, FINE_BIN_MM, loss * ratio / rho, WATER_DOSE_SCALE)
-            for c in range(N_CHANNEL):
-                made = step[m, near, CHANNEL0 + c]
-                if made > 0.0:
-                    add_spread(depth_coarse, generation, c, last, depth, COARSE_BIN_MM, made * path, NUCLIDE_SCALE)
+                    voxels[v, 2 + c] += np.int64(step[m, near, NUCLIDE0 + c] * scaled + 0.5)
+            # Depth tallies: the step is spread evenly over the bins between its two ends.
+            low, high = (last, depth) if last <= depth else (depth, last)
+            a, b = low * (1.0 / FINE_BIN_MM), high * (1.0 / FINE_BIN_MM)
+            k0, k1 = int(math.floor(a)), int(math.floor(b))
+            share = 1.0 / (b - a) if b > a else 1.0
+            for k in range(max(k0, 0), min(k1, n_fine - 1) + 1):
+                part = share * (min(b, k + 1.0) - max(a, float(k))) if k1 > k0 else 1.0
+                depth_fine[generation, k, 0] += np.int64(loss * part * ENERGY_SCALE + 0.5)
+                depth_fine[generation, k, 1] += np.int64(loss * ratio / rho * part * WATER_DOSE_SCALE + 0.5)
+            a, b = low * (1.0 / COARSE_BIN_MM), high * (1.0 / COARSE_BIN_MM)
+            k0, k1 = int(math.floor(a)), int(math.floor(b))
+            share = 1.0 / (b - a) if b > a else 1.0
+            for k in range(max(k0, 0), min(k1, n_coarse - 1) + 1):
+                part = share * (min(b, k + 1.0) - max(a, float(k))) if k1 > k0 else 1.0
+                scaled = part * path * NUCLIDE_SCALE
+                for c in range(N_CHANNEL):
+                    depth_coarse[generation, k, c] += np.int64(step[m, near, CHANNEL0 + c] * scaled + 0.5)
             energy -= loss
             angle2 += step[m, near, SCATTER] * path
             since_kick += path
@@ -355,6 +347,7 @@ def walk(
             phi = 2.0 * math.pi * u1
             ux, uy, uz = turned(ux, uy, uz, math.cos(theta), math.sin(theta), math.cos(phi), math.sin(phi))
             angle2, since_kick = -angle2, -since_kick
+    book[BOOK_DEPOSIT] += fixed(deposited, BOOK_SCALE)
     book[BOOK_STEPS] += steps
     return draw, n_stack
 
@@ -420,14 +413,14 @@ def break_up(
     the spot; its binding energy is booked. The rest stays as recoil and de-excitation, on the spot.
     """
     proton_chance, neutral_share, power = emission_settings(energy)
-    left, binding, local = energy, 5.0, 0.0
+    left, binding, local = energy, FIRST_BINDING_MEV, 0.0
     while left - binding >= 2.0:
         u0, u1, u2, u3 = uniforms(history, draw, key0, key1)
         draw += _ONE
         emitted = u0**power * (left - binding)
         left -= emitted + binding
         book[BOOK_BINDING] += fixed(binding, BOOK_SCALE)
-        binding *= 0.65
+        binding *= BINDING_DECREASE
         if u1 < proton_chance:
             lowest = 2.0 * emitted / energy - 1.0
             cos_theta = lowest + u2 * (1.0 - lowest)
