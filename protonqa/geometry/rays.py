@@ -10,15 +10,27 @@ from numpy.typing import ArrayLike, NDArray
 
 from protonqa.errors import GeometryError, InputError
 from protonqa.geometry.frames import BeamFrame
-from protonqa.geometry.paths import VoxelPaths, voxel_paths
-from protonqa.geometry.resample import sample_at
+from protonqa.geometry.paths import blocks, integrals_between, path_integral, voxel_paths
+from protonqa.geometry.resample import sample_at, sample_lines
+from protonqa.geometry.wepl import wepl_mm, wepl_to_depth_mm
 from protonqa.values import Grid, Volume
 from protonqa.values._arrays import frozen_array
 
 FloatArray = NDArray[np.float64]
 Sampling = Literal["linear", "voxel"]
 
-_RAYS_AT_ONCE = 256
+__all__ = [
+    "RaySet",
+    "cast_rays",
+    "cast_rays_at",
+    "depth_profiles",
+    "lateral_lattice",
+    "path_integral",
+    "sample_along",
+    "upstream_wepl_mm",
+    "wepl_mm",
+    "wepl_to_depth_mm",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -178,7 +190,7 @@ def cast_rays_at(
     point = frame.lps_from_bev(lateral)
     entry, leave, valid = np.zeros(len(lateral)), np.zeros(len(lateral)), np.zeros(len(lateral), dtype=bool)
     flat_body = np.append(body.ravel(), False)
-    for block in _blocks(len(lateral)):
+    for block in blocks(len(lateral)):
         paths = voxel_paths(grid, point[block], heading[block])
         inside = flat_body[paths.voxel] & (paths.length_mm > 0)
         rows = np.arange(len(inside))
@@ -262,15 +274,17 @@ def depth_profiles(
     if cross_section_mm > 0:
         steps = cross_section_mm * ((np.arange(lattice) + 0.5) / lattice - 0.5)
         offsets = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+    # One value more than voxels: what a line meets outside the grid.
+    padded = np.append(volume.array, np.float32(outside)) if sampling == "voxel" else np.empty(0, dtype=np.float32)
     profile = np.zeros((rays.n_ray, n_depth))
     hit = np.flatnonzero(rays.valid)
-    for block in _blocks(hit.size):
+    for block in blocks(hit.size):
         rows = hit[block]
         start = rays.plane_point_mm[rows] + rays.entry_mm[rows, None] * rays.direction[rows]
         for dx, dy in offsets:
             shifted = start + dx * rays.frame.x_axis + dy * rays.frame.y_axis
             if sampling == "voxel":
-                profile[rows] += _voxel_means(volume, shifted, rays.direction[rows], n_depth, bin_mm, outside)
+                profile[rows] += _voxel_means(volume.grid, padded, shifted, rays.direction[rows], n_depth, bin_mm)
             else:
                 profile[rows] += _linear_means(
                     volume, shifted, rays.direction[rows], n_depth, bin_mm, substeps, outside
@@ -285,115 +299,30 @@ def upstream_wepl_mm(rsp: Volume, rays: RaySet) -> FloatArray:
     """
     wepl = np.zeros(rays.n_ray)
     hit = np.flatnonzero(rays.valid)
-    values = np.append(rsp.array.ravel().astype(np.float64), 0.0)
-    for block in _blocks(hit.size):
+    padded = np.append(rsp.array, np.float32(0.0))
+    for block in blocks(hit.size):
         rows = hit[block]
-        paths = voxel_paths(rsp.grid, rays.plane_point_mm[rows], rays.direction[rows])
-        upstream = np.minimum(paths.way_mm, rays.entry_mm[rows, None])
-        wepl[rows] = (values[paths.voxel] * np.diff(upstream, axis=1)).sum(axis=1)
+        entry = rays.entry_mm[rows]
+        paths = voxel_paths(rsp.grid, rays.plane_point_mm[rows], rays.direction[rows], high_mm=float(entry.max()))
+        upstream = np.minimum(paths.way_mm, entry[:, None])
+        wepl[rows] = (padded[paths.voxel] * np.diff(upstream, axis=1)).sum(axis=1)
     return wepl
 
 
-def path_integral(volume: Volume, start_mm: ArrayLike, end_mm: ArrayLike, *, outside: float = 0.0) -> FloatArray:
-    """Integral of a volume, constant in each voxel, over straight lines; (n, 3), (n, 3) -> (n,) in unit times mm.
-
-    Exact for the voxel model. `outside` counts beyond the volume.
-    """
-    start = np.atleast_2d(np.asarray(start_mm, dtype=np.float64))
-    way = np.atleast_2d(np.asarray(end_mm, dtype=np.float64)) - start
-    length = np.linalg.norm(way, axis=1)
-    heading = np.where(length[:, None] > 0, way / np.where(length > 0, length, 1.0)[:, None], [1.0, 0.0, 0.0])
-    integral = np.empty(len(start))
-    for block in _blocks(len(start)):
-        paths = voxel_paths(volume.grid, start[block], heading[block])
-        limits = np.stack([np.zeros_like(length[block]), length[block]], axis=1)
-        integral[block] = _between(volume, paths, limits, outside)[:, 0]
-    return integral
-
-
-def wepl_mm(
-    rsp: ArrayLike, bin_mm: float = 1.0, *, at: Literal["end", "centre"] = "end", upstream_mm: ArrayLike = 0.0
-) -> FloatArray:
-    """Water-equivalent depth along rays.
-
-    Parameters
-    ----------
-    rsp : (n_ray, n_depth)
-        Mean relative stopping power in each bin.
-    at : {"end", "centre"}
-        Whether the value holds at the distal end or at the centre of each bin.
-    upstream_mm : (n_ray,) or float
-        Water-equivalent path before depth 0, see `upstream_wepl_mm`.
-
-    Returns
-    -------
-    (n_ray, n_depth)
-    """
-    profile = np.atleast_2d(np.asarray(rsp, dtype=np.float64))
-    ends = np.cumsum(profile, axis=1) * bin_mm
-    if at == "centre":
-        ends -= 0.5 * bin_mm * profile
-    return np.asarray(ends + np.reshape(np.asarray(upstream_mm, dtype=np.float64), (-1, 1)))
-
-
-def wepl_to_depth_mm(
-    rsp: ArrayLike, wepl_mm_wanted: ArrayLike, bin_mm: float = 1.0, *, upstream_mm: ArrayLike = 0.0
-) -> FloatArray:
-    """Depth at which each ray reaches a water-equivalent depth; the inverse of `wepl_mm`.
-
-    Parameters
-    ----------
-    rsp : (n_ray, n_depth)
-    wepl_mm_wanted : (n_ray,) or float
-    upstream_mm : (n_ray,) or float
-
-    Returns
-    -------
-    (n_ray,)
-        Geometric depth in mm. NaN where the profile ends before, or where the path is used up before depth 0.
-    """
-    ends = wepl_mm(rsp, bin_mm)
-    n_ray, n_depth = ends.shape
-    ends = np.concatenate([np.zeros((n_ray, 1)), ends], axis=1)
-    wanted = np.broadcast_to(np.asarray(wepl_mm_wanted, dtype=np.float64) - np.asarray(upstream_mm), (n_ray,))
-    after = (ends < wanted[:, None]).sum(axis=1)
-    upper = np.clip(after, 1, n_depth)
-    rows = np.arange(n_ray)
-    low, high = ends[rows, upper - 1], ends[rows, upper]
-    share = np.divide(wanted - low, high - low, out=np.zeros(n_ray), where=high > low)
-    depth = (upper - 1 + share) * bin_mm
-    return np.where((wanted < 0) | (after > n_depth), np.nan, depth)
-
-
-def _between(volume: Volume, paths: VoxelPaths, limit_mm: FloatArray, outside: float) -> FloatArray:
-    """Integrals between consecutive limits along each path; (n, m + 1) -> (n, m)."""
-    values = np.append(volume.array.ravel().astype(np.float64), outside)
-    way = paths.way_mm
-    summed = np.concatenate([np.zeros((len(way), 1)), np.cumsum(values[paths.voxel] * np.diff(way), axis=1)], axis=1)
-    at_limit = np.empty_like(limit_mm)
-    for i, limit in enumerate(limit_mm):
-        at_limit[i] = np.interp(limit, way[i], summed[i])
-        at_limit[i] += outside * (np.minimum(limit - way[i, 0], 0.0) + np.maximum(limit - way[i, -1], 0.0))
-    return np.asarray(np.diff(at_limit, axis=1))
-
-
 def _voxel_means(
-    volume: Volume, start: FloatArray, heading: FloatArray, n_depth: int, bin_mm: float, outside: float
+    grid: Grid, padded: NDArray[np.float32], start: FloatArray, heading: FloatArray, n_depth: int, bin_mm: float
 ) -> FloatArray:
     edges = np.tile(np.arange(n_depth + 1) * bin_mm, (len(start), 1))
-    return _between(volume, voxel_paths(volume.grid, start, heading), edges, outside) / bin_mm
+    paths = voxel_paths(grid, start, heading, low_mm=0.0, high_mm=n_depth * bin_mm)
+    return integrals_between(padded, paths, edges) / bin_mm
 
 
 def _linear_means(
     volume: Volume, start: FloatArray, heading: FloatArray, n_depth: int, bin_mm: float, substeps: int, outside: float
 ) -> FloatArray:
     depth = (np.arange(n_depth * substeps) + 0.5) * (bin_mm / substeps)
-    points = start[:, None] + depth[:, None] * heading[:, None]
-    return np.asarray(sample_at(volume, points, outside=outside).reshape(len(start), n_depth, substeps).mean(axis=2))
-
-
-def _blocks(count: int) -> list[slice]:
-    return [slice(first, min(first + _RAYS_AT_ONCE, count)) for first in range(0, count, _RAYS_AT_ONCE)]
+    values = sample_lines(volume, start, heading, depth, outside=outside)
+    return np.asarray(values.reshape(len(start), n_depth, substeps).mean(axis=2))
 
 
 def _checked_sad(sad_mm: float | tuple[float, float] | None) -> tuple[float, float] | None:

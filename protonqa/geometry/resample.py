@@ -36,8 +36,32 @@ def sample_at(volume: Volume, position_mm: ArrayLike, *, outside: float = 0.0) -
     values = np.empty(len(flat))
     for first in range(0, len(flat), _POINTS_AT_ONCE):
         block = slice(first, first + _POINTS_AT_ONCE)
-        values[block] = _trilinear(volume, volume.grid.index_from_world(flat[block]), outside)
+        values[block] = _trilinear(volume, volume.grid.index_from_world(flat[block]).T[::-1], outside)
     return values.reshape(position.shape[:-1])
+
+
+def sample_lines(
+    volume: Volume, start_mm: ArrayLike, direction: ArrayLike, way_mm: ArrayLike, *, outside: float = 0.0
+) -> FloatArray:
+    """Trilinear values along straight lines, as `sample_at` but without a table of positions.
+
+    Parameters
+    ----------
+    start_mm, direction : (n, 3)
+        LPS position and unit vector of each line.
+    way_mm : (m,)
+        Ways along the lines.
+
+    Returns
+    -------
+    (n, m)
+    """
+    start = np.asarray(start_mm, dtype=np.float64)
+    way = np.asarray(way_mm, dtype=np.float64)
+    first = volume.grid.index_from_world(start)
+    slope = volume.grid.local_direction(direction) / np.asarray(volume.grid.spacing_mm)
+    index = first.T[::-1, :, None] + slope.T[::-1, :, None] * way
+    return _trilinear(volume, index.reshape(3, -1), outside).reshape(len(start), way.size)
 
 
 def resample(volume: Volume, grid: Grid, *, outside: float = 0.0) -> Volume:
@@ -54,7 +78,7 @@ def resample(volume: Volume, grid: Grid, *, outside: float = 0.0) -> Volume:
     array = np.empty(grid.shape, dtype=np.float32)
     plane = corner + np.arange(ny)[:, None, None] * steps[1] + np.arange(nx)[None, :, None] * steps[0]
     for z in range(nz):
-        index = (plane + z * steps[2]).reshape(-1, 3)
+        index = (plane + z * steps[2]).reshape(-1, 3).T[::-1]
         array[z] = _trilinear(volume, index, outside).reshape(ny, nx)
     return Volume(grid=grid, array=array, unit=volume.unit)
 
@@ -125,11 +149,11 @@ def crop(volume: Volume, start_zyx: tuple[int, int, int], stop_zyx: tuple[int, i
     return Volume(grid=volume.grid.crop(start_zyx, stop_zyx), array=volume.array[box].copy(), unit=volume.unit)
 
 
-def _trilinear(volume: Volume, index_xyz: FloatArray, outside: float) -> FloatArray:
-    """Values at continuous indices (n, 3)."""
-    count = np.array(volume.grid.shape[::-1], dtype=np.float64)
-    # A point on an outer face belongs to the grid whichever way the last digit was rounded.
-    inside = ((index_xyz >= -0.5 - 1e-9) & (index_xyz <= count - 0.5 + 1e-9)).all(axis=1)
-    clamped = np.clip(index_xyz, 0.0, count - 1.0)
-    values = map_coordinates(volume.array, clamped[:, ::-1].T, order=1, mode="nearest", output=np.float64)
-    return np.where(inside, values, outside)
+def _trilinear(volume: Volume, index_zyx: FloatArray, outside: float) -> FloatArray:
+    """Values at continuous indices (3, n)."""
+    values: FloatArray = map_coordinates(volume.array, index_zyx, order=1, mode="nearest", output=np.float64)
+    for index, count in zip(index_zyx, volume.grid.shape, strict=True):
+        # A point on an outer face belongs to the grid whichever way the last digit was rounded.
+        if index.size and (index.min() < -0.5 - 1e-9 or index.max() > count - 0.5 + 1e-9):
+            values[(index < -0.5 - 1e-9) | (index > count - 0.5 + 1e-9)] = outside
+    return values
