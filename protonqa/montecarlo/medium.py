@@ -101,6 +101,6 @@ def _clip_findings(hu: NDArray[np.float32]) -> tuple[Finding, ...]:
         Finding(
             severity=Severity.WARNING if high else Severity.INFO,
             code="HU-CLIPPED",
-            text=f"{high} voxels above {HU_MAX:.0f} HU and {low} below {HU_MIN:.0f} HU were clipped to the calibration.",
+            text=f"{high} voxels above {HU_MAX:.0f} HU and {low} below {HU_MIN:.0f} HU were clipped.",
         ),
     )

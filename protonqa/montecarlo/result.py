@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import savgol_filter
 
+from protonqa.physics.curves import NotEvaluable, distal_range, homogeneous_falloff_mm
 from protonqa.physics.emission import nuclides_from_channels
 from protonqa.physics.nuclides import NUCLIDE_KEYS
 from protonqa.values import Finding, Grid, Volume
 
 MEV_TO_JOULE = 1.602176634e-13
+FINE_BIN_MM = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -69,6 +72,25 @@ class MonteCarloResult:
     def dose_mev_cm2_per_g(self) -> NDArray[np.float64]:
         """Dose to water times area in 1 mm bins."""
         return np.asarray(self.fine_dose_mev_cm2_per_g.reshape(-1, 4).mean(axis=1))
+
+    def range_mm(self, level: float = 0.8) -> float | None:
+        """Distal range of the dose to water (R80 by default), from the 0.25 mm tally; None where there is none.
+
+        The tally is smoothed by a local cubic over about half the fall-off of its range: the maximum of noisy bins lies
+        above the curve and would pull the range proximal. On a noise-free Bragg curve the smoothing moves R80 by less
+        than 0.02 mm.
+        """
+        mark = distal_range(self.fine_depth_mm, self.smoothed_dose(), level)
+        return None if isinstance(mark, NotEvaluable) else mark.value_mm
+
+    def smoothed_dose(self) -> NDArray[np.float64]:
+        """Dose to water times area in 0.25 mm bins, smoothed by a local cubic."""
+        coarse = distal_range(self.depth_mm, self.dose_mev_cm2_per_g)
+        length_mm = 2.0 if isinstance(coarse, NotEvaluable) else 0.6 * homogeneous_falloff_mm(coarse.value_mm)
+        bins = 2 * int(max(length_mm, 1.25) / FINE_BIN_MM / 2) + 1
+        if bins <= 3 or bins > self.fine_dose_mev_cm2_per_g.size:
+            return self.fine_dose_mev_cm2_per_g
+        return np.asarray(savgol_filter(self.fine_dose_mev_cm2_per_g, bins, polyorder=3))
 
     @property
     def nuclides_per_mm(self) -> NDArray[np.float64]:

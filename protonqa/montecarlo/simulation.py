@@ -116,7 +116,7 @@ def compile_kernels() -> None:
     from protonqa.values import Volume
 
     grid = Grid(shape=(2, 1, 1), spacing_mm=(1.0, 1.0, 1.0), origin_mm=(0.0, 0.0, 0.0))
-    medium = medium_from_hu(Volume(grid=grid, array=np.zeros((2, 1, 1)), unit="HU"))
+    medium = medium_from_hu(Volume(grid=grid, array=np.zeros((2, 1, 1), dtype=np.float32), unit="HU"))
     source = pencil_beam(
         grid,
         position_mm=np.array([0.0, 0.0, -0.5]),
@@ -131,8 +131,8 @@ def compile_kernels() -> None:
 def _box_of(grid: Grid, box: Grid) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     start = np.rint(grid.index_from_world(box.origin_mm)).astype(np.int64)
     nz, ny, nx = box.shape
-    inside = np.all(start >= 0) and np.all(start + (nx, ny, nz) <= np.array(grid.shape[::-1]))
-    if not inside or not grid.crop(tuple(start[::-1]), tuple((start + (nx, ny, nz))[::-1])).matches(box):
+    inside = np.all(start >= 0) and np.all(start + np.array((nx, ny, nz)) <= np.array(grid.shape[::-1]))
+    if not inside or not grid.crop(tuple(start[::-1]), tuple((start + np.array((nx, ny, nz)))[::-1])).matches(box):
         raise InputError("the tally box is not a crop of the simulated grid")
     return start, np.array([nx, ny, nz], dtype=np.int64)
 
@@ -183,8 +183,8 @@ def _assemble(
     gy_per_mev = MEV_TO_JOULE / (rho.astype(np.float64) * grid.voxel_ml * 1e-3)
     per_proton = 1.0 / protons
     bins = tallies.depth_coarse.shape[1]
-    depth = depth_first + np.arange(bins) + 0.5
-    fine_depth = depth_first + (np.arange(tallies.depth_fine.shape[1]) + 0.5) * FINE_BIN_MM
+    depth = depth_first + np.arange(bins, dtype=np.float64) + 0.5
+    fine_depth = depth_first + (np.arange(tallies.depth_fine.shape[1], dtype=np.float64) + 0.5) * FINE_BIN_MM
     fine = tallies.depth_fine.sum(axis=0)
     incident = float(book[BOOK_IN])
     return MonteCarloResult(
