@@ -1,1 +1,1 @@
-""""""
+"""Plain files: MetaImage volumes, profile tables, calibrations, cross sections, and durable writing."""

@@ -2,6 +2,7 @@
 
 from protonqa.values.calibration import BeamModel, Hlut
 from protonqa.values.case import Case, DoseImage, PatientIdentity, PetImage, PetTiming, SeriesInfo
+from protonqa.values.depth_profile import DepthProfile
 from protonqa.values.grid import UNITS, Grid, Volume
 from protonqa.values.plan import PATIENT_POSITIONS, Beam, EnergyLayer, IonPlan
 from protonqa.values.profiles import ProfileSet
@@ -27,6 +28,7 @@ __all__ = [
     "Beam",
     "BeamModel",
     "Case",
+    "DepthProfile",
     "DoseImage",
     "EnergyLayer",
     "Figure",
