@@ -1,0 +1,149 @@
+"""Split-conformal intervals: asymmetric, scaled by the predicted spread, calibrated group by group.
+
+Source: the finite-sample quantile of split conformal prediction, rank ceil((n + 1)(1 - alpha)); each side gets half of
+alpha because the residuals are not symmetric (a biased predictor widens a symmetric interval by its bias).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from protonqa.errors import InputError
+from protonqa.range_model.config import Settings
+from protonqa.range_model.observables import OBSERVABLES
+
+Floats = NDArray[np.float64]
+
+#: Names a group axis may carry: the observables and what the ensemble predicts.
+PREDICTED = ("spread_mm", "disagreement_mm")
+AXIS_NAMES = (*OBSERVABLES, *PREDICTED)
+
+
+class GroupAxis(Settings):
+    """One observable cut into bins at inner `edges` (increasing)."""
+
+    name: str
+    edges: tuple[float, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> GroupAxis:
+        if self.name not in AXIS_NAMES:
+            raise ValueError(f"unknown group axis {self.name}, known are {AXIS_NAMES}")
+        if any(b <= a for a, b in zip(self.edges[:-1], self.edges[1:], strict=True)):
+            raise ValueError("group edges do not increase")
+        return self
+
+
+class GroupQuantiles(Settings):
+    """Calibrated multiples of the spread below and above the prediction."""
+
+    n: int = Field(ge=1)
+    below: float
+    above: float
+
+
+class ConformalTable(Settings):
+    """Quantiles by group. A group too small to be calibrated uses the group with its last axis left out, and so on."""
+
+    alpha: float = Field(0.05, gt=0.0, lt=1.0)
+    axes: tuple[GroupAxis, ...] = ()
+    groups: dict[str, GroupQuantiles]
+
+    def intervals(
+        self, predicted_mm: Floats, below_mm: Floats, above_mm: Floats, observed: dict[str, Floats]
+    ) -> tuple[Floats, Floats]:
+        """Low and high R80 of each ray; `observed` holds a column per axis."""
+        below, above = np.empty_like(predicted_mm), np.empty_like(predicted_mm)
+        for row, key in enumerate(group_keys(self.axes, observed, predicted_mm.size)):
+            entry = self.groups[self.resolve(key)]
+            below[row], above[row] = entry.below, entry.above
+        return predicted_mm - below * below_mm, predicted_mm + above * above_mm
+
+    def resolve(self, key: tuple[int, ...]) -> str:
+        """The calibrated group that serves `key`."""
+        for length in range(len(key), -1, -1):
+            name = group_name(key[:length])
+            if name in self.groups:
+                return name
+        raise InputError("interval table has no group", expected="at least the group of all rays")
+
+
+def group_name(key: tuple[int, ...]) -> str:
+    """Text key of a group: ``all`` or bin numbers joined by ``/``."""
+    return "/".join(str(k) for k in key) or "all"
+
+
+def group_keys(axes: tuple[GroupAxis, ...], observed: dict[str, Floats], n: int) -> list[tuple[int, ...]]:
+    """Bin numbers of each ray along the axes."""
+    columns = [np.searchsorted(np.asarray(a.edges), observed[a.name], side="right") for a in axes]
+    return [tuple(int(c[row]) for c in columns) for row in range(n)]
+
+
+def rank_quantile(scores: Floats, miss: float) -> float:
+    """The ceil((n + 1)(1 - miss))-th smallest score; infinite when n is too small to promise it."""
+    n = scores.size
+    rank = math.ceil((n + 1) * (1.0 - miss))
+    if rank > n:
+        return math.inf
+    return float(np.partition(scores, rank - 1)[rank - 1])
+
+
+def quantile_edges(values: Floats, count: int) -> tuple[float, ...]:
+    """Inner edges that cut `values` into `count` bins of equal number; fewer where values repeat."""
+    cuts = np.quantile(values, np.arange(1, count) / count) if count > 1 else np.empty(0)
+    return tuple(float(c) for c in np.unique(cuts))
+
+
+def fit_conformal(
+    predicted_mm: Floats,
+    below_mm: Floats,
+    above_mm: Floats,
+    true_mm: Floats,
+    observed: dict[str, Floats],
+    *,
+    axes: tuple[GroupAxis, ...],
+    alpha: float = 0.05,
+    smallest_group: int = 200,
+) -> ConformalTable:
+    """Calibrate on rays of anatomies that training never saw.
+
+    Parameters
+    ----------
+    predicted_mm, below_mm, above_mm, true_mm : (n_ray,)
+        Prediction, its spread below and above (positive), truth.
+    observed : column per axis, (n_ray,)
+    smallest_group : int
+        Groups with fewer rays fall back.
+
+    Raises
+    ------
+    InputError
+        Too few rays for the level asked.
+    """
+    if (below_mm <= 0).any() or (above_mm <= 0).any():
+        raise InputError("predicted spread is not positive", expected="spreads above 0 mm")
+    score_below = (predicted_mm - true_mm) / below_mm
+    score_above = (true_mm - predicted_mm) / above_mm
+    members: dict[str, list[int]] = {}
+    for row, key in enumerate(group_keys(axes, observed, predicted_mm.size)):
+        for length in range(len(key) + 1):
+            members.setdefault(group_name(key[:length]), []).append(row)
+    groups: dict[str, GroupQuantiles] = {}
+    for name in sorted(members):
+        rows = np.asarray(members[name])
+        below = rank_quantile(score_below[rows], alpha / 2)
+        above = rank_quantile(score_above[rows], alpha / 2)
+        if not (math.isfinite(below) and math.isfinite(above)) or (name != "all" and rows.size < smallest_group):
+            continue
+        groups[name] = GroupQuantiles(n=int(rows.size), below=below, above=above)
+    if "all" not in groups:
+        raise InputError(
+            "too few calibration rays for the interval",
+            got=f"{predicted_mm.size} rays",
+            expected=f"at least {math.ceil(2 / alpha) - 1}",
+        )
+    return ConformalTable(alpha=alpha, axes=axes, groups=groups)

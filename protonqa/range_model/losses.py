@@ -1,0 +1,105 @@
+"""What training minimises: range error, its quantiles and the depth dose together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from protonqa.range_model.config import ModelConfig, Settings
+from protonqa.range_model.dataset import RayTable
+from protonqa.range_model.features import Features, at_positions, cumulative
+from protonqa.range_model.network import NetworkOutput
+
+#: Rays whose R80 lies further from their A50 carry no lesson for the range head.
+LARGEST_OFFSET_MM = 60.0
+
+
+class LossConfig(Settings):
+    """Weights of the parts of the loss."""
+
+    range_weight: float = Field(1.0, ge=0.0)
+    spread_weight: float = Field(0.3, ge=0.0)
+    dose_weight: float = Field(10.0, ge=0.0)
+    #: Errors beyond this count linearly: rays with two ranges must not rule the others.
+    huber_mm: float = Field(1.0, gt=0.0)
+    #: Lower and upper quantile that the spread head learns.
+    tail: float = Field(0.025, gt=0.0, lt=0.5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Targets:
+    """Truth in the frame of the features.
+
+    Parameters
+    ----------
+    offset_mm : (n_ray,) float32
+        True R80 minus the anchor.
+    valid : (n_ray,) float32
+        1 for rays that teach the range head.
+    dose, dose_weight : (n_ray, n_dose) float32
+        Mean dose in each bin relative to R80 over the maximum of the ray, and the length in 0 .. R80 + 10 mm, in mm,
+        that it counts for.
+    """
+
+    offset_mm: Tensor
+    valid: Tensor
+    dose: Tensor
+    dose_weight: Tensor
+
+
+def build_targets(table: RayTable, rows: NDArray[np.int64], features: Features, config: ModelConfig) -> Targets:
+    """Targets of rays `rows` of `table`, aligned like their features."""
+    r80 = torch.from_numpy(table.r80_mm[rows])
+    offset = r80 - features.anchor_mm
+    valid = features.edge.found & ~features.edge.truncated & (offset.abs() <= LARGEST_OFFSET_MM)
+    edges = torch.tensor(config.network.dose_edges_mm(), dtype=torch.float64)
+    depth = r80[:, None] + edges[None]
+    dose = torch.from_numpy(table.dose[rows]).to(torch.float64)
+    dose = dose / dose.amax(dim=1, keepdim=True)
+    bin_mm = table.schema.dose_bin_mm
+    integral = at_positions(cumulative(dose)[:, None] * bin_mm, depth / bin_mm)[:, 0]
+    inside = depth.clamp(min=0.0).minimum(r80[:, None] + 10.0).diff(dim=1).clamp(min=0.0)
+    # The bin that holds the skin has its mean over the part inside.
+    length = depth.clamp(min=0.0).diff(dim=1).clamp(min=1e-3)
+    return Targets(
+        offset_mm=offset.to(torch.float32),
+        valid=valid.to(torch.float32),
+        dose=(integral.diff(dim=1) / length).to(torch.float32),
+        dose_weight=(inside * valid[:, None]).to(torch.float32),
+    )
+
+
+def total_loss(
+    output: NetworkOutput, dose: Tensor, target: Targets, config: LossConfig
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Weighted sum and its parts; `dose` is decoded at the true offset. Rays that are not valid count nothing."""
+    count = target.valid.sum().clamp(min=1.0)
+    error = output.offset_mm - target.offset_mm
+    huber = torch.nn.functional.huber_loss(output.offset_mm, target.offset_mm, delta=config.huber_mm, reduction="none")
+    range_part = (huber * target.valid).sum() / count
+    # The spread must not pull the prediction: it learns around a fixed centre.
+    miss = -error.detach()
+    below = _pinball(miss + output.below_mm, config.tail)
+    above = _pinball(miss - output.above_mm, 1.0 - config.tail)
+    # A ray with two ranges may be off by tens of millimetres; its pull on the spread is bounded.
+    spread_part = ((below.clamp(max=5.0) + above.clamp(max=5.0)) * target.valid).sum() / count
+    gap = (dose - target.dose).abs()
+    dose_part = (gap * target.dose_weight).sum() / target.dose_weight.sum().clamp(min=1.0)
+    total = config.range_weight * range_part + config.spread_weight * spread_part + config.dose_weight * dose_part
+    mae = (error.detach().abs() * target.valid).sum() / count
+    return total, {
+        "loss": total.detach(),
+        "range_mae_mm": mae,
+        "spread": spread_part.detach(),
+        "dose_mae": dose_part.detach(),
+    }
+
+
+def _pinball(difference: Tensor, level: float) -> Tensor:
+    """Quantile loss of truth minus quantile."""
+    return torch.maximum(level * difference, (level - 1.0) * difference)

@@ -1,0 +1,274 @@
+"""Training: resumable to the bit, seeded, bounded in time, without pickle.
+
+Every batch draws its scenarios from (seed, member, epoch, batch), so a run that was killed and resumed equals one that
+was not. Equality to the bit holds for the same program, processor and number of threads.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from protonqa.errors import Cancelled, InputError, ModelError
+from protonqa.range_model.augmentation import apply_scenarios
+from protonqa.range_model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint, write_history
+from protonqa.range_model.config import ModelConfig, Settings, canonical_hash
+from protonqa.range_model.conformal import AXIS_NAMES
+from protonqa.range_model.dataset import RayTable, Split
+from protonqa.range_model.features import build_features
+from protonqa.range_model.losses import LossConfig, build_targets, total_loss
+from protonqa.range_model.network import RangeNetwork, new_network
+from protonqa.range_model.scenarios import ScenarioConfig, draw_scenarios
+
+#: ``progress(done, total, text)``, both in epochs over all members.
+Progress = Callable[[int, int, str], object]
+Stop = Callable[[], bool]
+
+#: First number of the seed of each use of random numbers.
+TRAINING, MONITOR, CALIBRATION, TEST, LINES = range(5)
+_MONITOR_RAYS = 256
+
+
+class TrainConfig(Settings):
+    """The one config of a training; with the training set and the seed it decides the weights."""
+
+    name: str = "protonqa-range"
+    seed: int = Field(1, ge=0, lt=2**31)
+    model: ModelConfig = ModelConfig()
+    scenarios: ScenarioConfig = ScenarioConfig()
+    loss: LossConfig = LossConfig()
+    epochs: int = Field(40, ge=1, le=10_000)
+    batch: int = Field(64, ge=1, le=65_536)
+    learning_rate: float = Field(3e-3, gt=0.0, le=1.0)
+    weight_decay: float = Field(1e-4, ge=0.0, le=1.0)
+    warmup_share: float = Field(0.05, ge=0.0, lt=1.0)
+    clip_norm: float = Field(1.0, gt=0.0)
+    #: Exponential moving average of the weights; 0 turns it off.
+    ema: float = Field(0.998, ge=0.0, lt=1.0)
+    calibrate_share: float = Field(0.2, gt=0.0, lt=1.0)
+    test_share: float = Field(0.15, gt=0.0, lt=1.0)
+    alpha: float = Field(0.05, gt=0.0, lt=1.0)
+    #: Axes of the interval groups and the number of bins of each.
+    groups: tuple[tuple[str, int], ...] = (("spread_mm", 5), ("rsp_spread", 2))
+    smallest_group: int = Field(200, ge=1)
+    calibration_rounds: int = Field(2, ge=1, le=100)
+    #: Training stops at the end of the epoch that passes it; the card then says so. None is no bound.
+    time_budget_s: float | None = Field(None, gt=0.0)
+
+    def identity(self) -> str:
+        """Hash of everything that decides the weights; the time budget does not."""
+        return canonical_hash(self.model_dump(mode="json", exclude={"time_budget_s", "name"}))
+
+
+def load_train_config(path: Path) -> TrainConfig:
+    """A config from YAML; what it leaves out keeps its default.
+
+    Raises
+    ------
+    InputError
+        Not YAML, or a key or value that is not known, with its place and the nearest known key.
+    """
+    try:
+        content: Any = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except (YAMLError, UnicodeDecodeError, RecursionError) as error:
+        text = " ".join(str(error).split())[:160]
+        raise InputError("training config is not valid YAML", got=text, expected="YAML") from error
+    except OSError as error:
+        raise InputError("training config cannot be read", got=str(error.strerror)) from error
+    return train_config({} if content is None else content)
+
+
+def train_config(content: Any) -> TrainConfig:
+    """A config from plain values; raises InputError as `load_train_config`."""
+    try:
+        return TrainConfig.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(p) for p in first["loc"]) or "the file"
+        near = ""
+        if first["type"] == "extra_forbidden":
+            known = [*TrainConfig.model_fields, *ModelConfig.model_fields, *ScenarioConfig.model_fields, *AXIS_NAMES]
+            close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+            near = f"did you mean {close[0]}?" if close else ""
+        raise InputError(f"training config is wrong at {place}", got=str(first["msg"])[:160], remedy=near) from error
+
+
+def train_member(
+    config: TrainConfig,
+    table: RayTable,
+    split: Split,
+    member: int,
+    folder: Path,
+    *,
+    start: RangeNetwork | None = None,
+    progress: Callable[[int, str], object] | None = None,
+    stop: Stop | None = None,
+    budget_s: float | None = None,
+) -> Checkpoint:
+    """Train one member, continuing from its checkpoint in `folder` where there is one.
+
+    Parameters
+    ----------
+    start : RangeNetwork or None
+        Weights to begin with (fine-tuning); None draws them from the seed.
+    progress : callable(epochs done, text)
+    stop : callable
+        Asked before every batch; True raises Cancelled, the last checkpoint stays.
+    budget_s : float or None
+        Training time of this member, earlier runs included.
+
+    Raises
+    ------
+    Cancelled
+    InputError
+        The checkpoint in `folder` belongs to another config or training set.
+    ModelError
+        The loss is not finite.
+    """
+    identity = {"config": config.identity(), "set": table.content_hash, "member": member}
+    state = read_checkpoint(folder, member, identity)
+    if state is None:
+        first = start if start is not None else _new(config, _seed(config, member))
+        state = Checkpoint.fresh(first, identity)
+    network = _new(config, 0)
+    network.load_state_dict(state.weights)
+    averaged = {name: value.clone() for name, value in state.averaged.items()}
+    optimiser = _optimiser(network, config)
+    state.restore(optimiser)
+    spent_s = state.spent_s
+    for epoch in range(state.epoch, config.epochs):
+        if budget_s is not None and spent_s >= budget_s:
+            break
+        began = time.perf_counter()
+        means = _epoch(network, averaged, optimiser, config, table, split.train, (member, epoch), stop)
+        means["monitor_mae_mm"] = _monitor(config, table, split, averaged)
+        spent_s += time.perf_counter() - began
+        history = [*state.history, {"epoch": float(epoch + 1), **means}]
+        state = Checkpoint.of(network, averaged, optimiser, identity, epoch + 1, spent_s, history)
+        write_checkpoint(folder, member, state)
+        write_history(folder, member, identity, history)
+        if progress is not None:
+            progress(epoch + 1, f"member {member + 1}: {means['monitor_mae_mm']:.2f} mm")
+    return state
+
+
+def schedule(step: int, total: int, warmup_share: float) -> float:
+    """Learning rate factor: linear warm-up, then half a cosine down to 1 %."""
+    warmup = max(1, round(warmup_share * total))
+    if step < warmup:
+        return (step + 1) / warmup
+    done = (step - warmup) / max(1, total - warmup)
+    return 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
+
+
+def trained_network(config: TrainConfig, state: Checkpoint) -> RangeNetwork:
+    """The network of a checkpoint, with averaged weights, ready to predict."""
+    network = _new(config, 0)
+    network.load_state_dict(state.averaged)
+    return network.eval().requires_grad_(False)
+
+
+def _new(config: TrainConfig, seed: int) -> RangeNetwork:
+    return new_network(config.model.features, config.model.network, seed)
+
+
+def _seed(config: TrainConfig, member: int) -> int:
+    return int(np.random.SeedSequence([config.seed, member]).generate_state(1)[0])
+
+
+def _optimiser(network: RangeNetwork, config: TrainConfig) -> torch.optim.AdamW:
+    decayed = [p for p in network.parameters() if p.dim() > 1]
+    plain = [p for p in network.parameters() if p.dim() <= 1]
+    return torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+        lr=config.learning_rate,
+        betas=(0.9, 0.99),
+    )
+
+
+def _epoch(
+    network: RangeNetwork,
+    averaged: dict[str, torch.Tensor],
+    optimiser: torch.optim.AdamW,
+    config: TrainConfig,
+    table: RayTable,
+    train: NDArray[np.int64],
+    where: tuple[int, int],
+    stop: Stop | None,
+) -> dict[str, float]:
+    """One pass over the training rays in an order of its own; means of the loss parts."""
+    seed = [config.seed, TRAINING, *where]
+    order = np.random.default_rng(seed).permutation(train)
+    steps = math.ceil(train.size / config.batch)
+    sums: dict[str, float] = {}
+    network.train()
+    for number in range(steps):
+        if stop is not None and stop():
+            raise Cancelled("training was cancelled", remedy="start it again to continue from the last epoch")
+        rows = order[number * config.batch : (number + 1) * config.batch]
+        step = where[1] * steps + number
+        for group in optimiser.param_groups:
+            group["lr"] = config.learning_rate * schedule(step, steps * config.epochs, config.warmup_share)
+        parts = _step(network, optimiser, config, table, rows, np.random.default_rng([*seed, number]))
+        _average(averaged, network, config.ema, step)
+        for key, value in parts.items():
+            sums[key] = sums.get(key, 0.0) + value * rows.size
+    return {key: value / train.size for key, value in sums.items()}
+
+
+def _step(
+    network: RangeNetwork,
+    optimiser: torch.optim.AdamW,
+    config: TrainConfig,
+    table: RayTable,
+    rows: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> dict[str, float]:
+    draw = draw_scenarios(config.scenarios, rng, rows.size, n_channel=table.production.shape[1])
+    features = build_features(apply_scenarios(table, rows, draw), config.model.features)
+    target = build_targets(table, rows, features, config.model)
+    optimiser.zero_grad(set_to_none=True)
+    output = network(features.x)
+    dose = network.decode_dose(output, target.offset_mm)
+    loss, parts = total_loss(output, dose, target, config.loss)
+    if not bool(torch.isfinite(loss)):
+        raise ModelError(
+            "training diverged", got="a loss that is not finite", remedy="lower learning_rate or check the training set"
+        )
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
+    optimiser.step()
+    return {key: float(value) for key, value in parts.items()}
+
+
+def _average(averaged: dict[str, torch.Tensor], network: RangeNetwork, decay: float, step: int) -> None:
+    # Early steps are forgotten faster: the average must not remember the first random weights.
+    keep = min(decay, (step + 1.0) / (step + 10.0)) if decay > 0 else 0.0
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            averaged[name].mul_(keep).add_(value, alpha=1.0 - keep)
+
+
+def _monitor(config: TrainConfig, table: RayTable, split: Split, averaged: dict[str, torch.Tensor]) -> float:
+    """Range MAE on a few calibration rays under fixed scenarios: shown to people, never used to choose weights."""
+    rows = split.calibrate[:_MONITOR_RAYS]
+    rng = np.random.default_rng([config.seed, MONITOR])
+    draw = draw_scenarios(config.scenarios, rng, rows.size, n_channel=table.production.shape[1])
+    features = build_features(apply_scenarios(table, rows, draw), config.model.features)
+    target = build_targets(table, rows, features, config.model)
+    network = _new(config, 0)
+    network.load_state_dict(averaged)
+    with torch.inference_mode():
+        error = (network.eval()(features.x).offset_mm - target.offset_mm).abs()
+    return float((error * target.valid).sum() / target.valid.sum().clamp(min=1.0))
