@@ -3,7 +3,7 @@
 Each spot is a Gaussian around its ray, as wide as the spot in air and the scattering in the water-equivalent depth
 travelled, times the depth dose in water at that depth. What the ray meets counts with its stopping power along the
 central line only; lateral inhomogeneity and the nuclear halo do not. In water the dose at the target centre is within
-3 % of this project's Monte Carlo (targets at 70 to 220 mm); expect 5 % in soft tissue and more behind bone edges or lung.
+3 % of this project's Monte Carlo (targets at 70 to 220 mm); expect 5 % in soft tissue, more behind bone edges or lung.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ def deepest_range_mm(field: FieldDesign) -> float:
 
 
 def test_a_bone_slab_upstream_raises_every_range_by_its_extra_water(water: Volume) -> None:
-    # 20 mm of RSP 1.8 instead of 1: 16 mm more water for every ray (rays at the rim run up to 1.5 % obliquely).
+    # 20 mm of RSP 1.8 instead of 1: 16 mm more water.
     field = design(water, settings=FIXED)
     slab = design(painted(water, 800.0, (-60.0, 20.0, -60.0), (60.0, 40.0, 60.0)), settings=FIXED)
     for name in ("target_proximal_mm", "target_distal_mm"):
@@ -347,6 +347,12 @@ def test_any_interval_gets_a_plateau_within_3_percent_and_its_edge_in_place(
     plateau = (stack.depth_mm >= proximal_mm) & (stack.depth_mm <= distal_mm - 1.5 * sigma_mm)
     assert (np.abs(dose[plateau] - 1.0) < 0.03).all()
     assert stack.depth_mm[np.flatnonzero(dose >= 0.8)[-1]] == pytest.approx(distal_mm, abs=0.5)
+
+
+def test_an_interval_thinner_than_the_layer_distance_gets_the_nearest_layer() -> None:
+    stack = layer_stack([103.0], generic_beam_model())
+    weights = sobp_weights(stack, 99.0, 100.0)
+    assert np.interp(100.0, stack.depth_mm, weights @ stack.dose) == pytest.approx(0.8, abs=0.1)
 
 
 @settings(max_examples=30, deadline=None)
