@@ -1,1 +1,18 @@
-""""""
+"""Phantoms: definitions in YAML, their voxels, a stylised abdomen, digital twins, and the field maker.
+
+Twins and the field maker are imported from their modules (``protonqa.phantom.twins``), which load SciPy.
+"""
+
+from protonqa.phantom.library import load_phantom, phantom_names
+from protonqa.phantom.schema import PhantomDefinition, parse_definition
+from protonqa.phantom.voxelise import VoxelPhantom, export_differences, voxelise
+
+__all__ = [
+    "PhantomDefinition",
+    "VoxelPhantom",
+    "export_differences",
+    "load_phantom",
+    "parse_definition",
+    "phantom_names",
+    "voxelise",
+]
