@@ -3,7 +3,7 @@
 Twins and the field maker are imported from their modules (``protonqa.phantom.twins``), which load SciPy.
 """
 
-from protonqa.phantom.library import load_phantom, phantom_names
+from protonqa.phantom.library import load_phantom, phantom_names, voxel_phantom
 from protonqa.phantom.schema import PhantomDefinition, parse_definition
 from protonqa.phantom.voxelise import VoxelPhantom, export_differences, voxelise
 
@@ -14,5 +14,6 @@ __all__ = [
     "load_phantom",
     "parse_definition",
     "phantom_names",
+    "voxel_phantom",
     "voxelise",
 ]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
 from protonqa.errors import InputError
 from protonqa.phantom.schema import PhantomDefinition, parse_definition
+from protonqa.phantom.voxelise import VoxelPhantom, voxelise
 from protonqa.phantom.yaml_lines import MAX_BYTES, nearest
 
 _PACKAGE = "protonqa_phantoms"
+_TWIN = "twin:"
 _SUFFIXES = (".yaml", ".yml")
 
 
@@ -45,6 +48,32 @@ def load_phantom(name_or_path: str | os.PathLike[str]) -> PhantomDefinition:
         expected=f"one of {', '.join(names)}, or a path to a .yaml file",
         remedy=nearest(text, names),
     )
+
+
+def voxel_phantom(source: str | os.PathLike[str], spacing_mm: Sequence[float] | None = None) -> VoxelPhantom:
+    """The voxels of a packaged phantom, of a phantom YAML, or of the digital twin ``twin:SEED``.
+
+    Parameters
+    ----------
+    source : str or path
+        As ``load_phantom``; or ``twin:42``, the twin drawn from seed 42.
+    spacing_mm : (x, y, z), optional
+        Voxel size instead of the definition's; 2 mm for twins.
+
+    Raises
+    ------
+    InputError
+        As ``load_phantom``; a twin whose seed is not a whole number; a size that is not whole voxels.
+    """
+    text = os.fspath(source)
+    if not text.lower().startswith(_TWIN):
+        return voxelise(load_phantom(source), spacing_mm)
+    seed = text[len(_TWIN) :]
+    if not (seed.isascii() and seed.isdigit() and len(seed) <= 18):
+        raise InputError("the seed of a twin is not a whole number", got=repr(text[:60]), expected="twin:42")
+    from protonqa.phantom.twins import draw_twin, voxelise_twin  # loads SciPy
+
+    return voxelise_twin(draw_twin(int(seed)), spacing_mm or (2.0, 2.0, 2.0))
 
 
 def _read(path: Path) -> str:

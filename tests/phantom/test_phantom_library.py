@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from protonqa.errors import InputError
-from protonqa.phantom import load_phantom, phantom_names, voxelise
+from protonqa.phantom import load_phantom, phantom_names, voxel_phantom, voxelise
+from protonqa.phantom.twins import draw_twin, voxelise_twin
 from protonqa.physics.materials import material, rsp_from_hu
 from protonqa.physics.stopping import csda_range_water_mm
 
@@ -77,3 +78,13 @@ def test_importing_the_room_loads_nothing_heavy() -> None:
     code = f"import sys, protonqa.phantom; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_one_door_gives_voxels_of_names_files_and_twins() -> None:
+    assert voxel_phantom("slab", (4.0, 4.0, 2.0)).grid.shape == (190, 30, 30)
+    twin = voxel_phantom("twin:5", (8.0, 8.0, 8.0))
+    assert twin.name == "twin 5"
+    assert twin.hu.tobytes() == voxelise_twin(draw_twin(5), 8.0).hu.tobytes()
+    for wrong in ("twin:", "twin:-1", "twin:x", "twin:" + "9" * 40):
+        with pytest.raises(InputError, match="seed of a twin"):
+            voxel_phantom(wrong)

@@ -224,5 +224,5 @@ def test_the_blocks_in_which_shapes_are_painted_lose_no_voxel() -> None:
     fast, slow = Canvas(grid, Fill(hu=-1000.0)), Canvas(grid, Fill(hu=-1000.0))
     shapes = abdomen_shapes(twin.abdomen)
     fast.paint(shapes, _body_blocks(grid, twin, coordinates))
-    slow.paint(shapes, lambda low, high: (everything, (coordinates[0], coordinates[1], coordinates[2])))
+    slow.paint(shapes, lambda *_: (everything, (coordinates[0], coordinates[1], coordinates[2])))
     assert np.array_equal(fast.tissue_index, slow.tissue_index)
