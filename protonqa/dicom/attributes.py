@@ -18,8 +18,8 @@ from protonqa.dicom.structure import Layout
 from protonqa.errors import DicomError, ProtonQAError
 from protonqa.values import Finding, Severity
 
-# pydicom's messages quote the values they complain about, patient names included: nothing of them reaches a log.
-logging.getLogger("pydicom").propagate = False
+# pydicom's log lines quote the values they complain about, patient names included: none of them is ever written.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _VR_IN_WARNING = re.compile(r"\bVR ([A-Z]{2})\b")

@@ -16,10 +16,18 @@ _ION_PLAN = "1.2.840.10008.5.1.4.1.1.481.8"
 _PLAN = "1.2.840.10008.5.1.4.1.1.481.5"
 
 WANTED_ION_PLAN = Wanted(
-    what="RT Ion Plan", sop_classes=frozenset({_ION_PLAN}), modalities=frozenset({"RTPLAN"}), by_instance=True
+    what="RT Ion Plan",
+    sop_classes=frozenset({_ION_PLAN}),
+    modalities=frozenset({"RTPLAN"}),
+    by_instance=True,
+    needs=("IonBeamSequence",),
 )
 WANTED_ANY_PLAN = Wanted(
-    what="plan", sop_classes=frozenset({_ION_PLAN, _PLAN}), modalities=frozenset({"RTPLAN"}), by_instance=True
+    what="plan",
+    sop_classes=frozenset({_ION_PLAN, _PLAN}),
+    modalities=frozenset({"RTPLAN"}),
+    by_instance=True,
+    needs=("BeamSequence", "IonBeamSequence"),
 )
 
 #: Accessories that change what reaches the patient, with the count attribute of the beam and the name in messages.

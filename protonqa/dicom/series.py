@@ -40,6 +40,8 @@ class Wanted:
         Files a series needs to be a candidate while another one has them.
     excluded : callable
         Reason why a file of the right class does not count (a localiser), or empty.
+    needs : tuple of str
+        Attributes of which a whole file has at least one; none of them means that it was cut off between two elements.
     """
 
     what: str
@@ -48,6 +50,7 @@ class Wanted:
     by_instance: bool = False
     least_files: int = 1
     excluded: Callable[[Attributes], str] = _nothing_excluded
+    needs: tuple[str, ...] = ("PixelData",)
 
     def accepts(self, sop_class: str, modality: str) -> bool:
         """True when a file of this class or, without a class, of this modality qualifies."""
@@ -164,7 +167,11 @@ def _examine(
         return _not_wanted(sop_class, modality, wanted), None, None
     attributes = parse_header(data, layout, names.label(index))
     reason = wanted.excluded(attributes)
-    return (reason, None, None) if reason else ("", attributes, layout)
+    if reason:
+        return reason, None, None
+    if not any(layout.has_pixels if need == "PixelData" else attributes.has(need) for need in wanted.needs):
+        raise Damage("the file is cut off or incomplete", attribute=wanted.needs[0], offset=len(data))
+    return "", attributes, layout
 
 
 def _kind(seen: object, meta_class: str) -> tuple[str, str]:
