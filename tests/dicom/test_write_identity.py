@@ -44,7 +44,8 @@ def test_valid_uids_pass(good):
 
 
 @pytest.mark.parametrize(
-    "bad", ["", "1", "1.", ".1", "1..2", "1.02", "3.1", "1.2 ", "1.2\n", "../../x", "1.2/3", "1.a", "1." + "1" * 63, "١.٢"]
+    "bad",
+    ["", "1", "1.", ".1", "1..2", "1.02", "3.1", "1.2 ", "1.2\n", "../../x", "1.2/3", "1.a", "1." + "1" * 63, "١.٢"],
 )
 def test_invalid_uids_are_refused_without_repeating_them(bad):
     assert not is_uid(bad)
