@@ -13,6 +13,7 @@ from protonqa.analyses.failures import failure_line, failure_text
 from protonqa.analyses.interface import Analysis, CancelCallback, Check, Commissioning, Context, ProgressCallback
 from protonqa.analyses.result_json import finding_to_plain
 from protonqa.analyses.run_folder import TRACEBACK
+from protonqa.analyses.runner import check_params
 from protonqa.device import CPU, Device
 from protonqa.errors import Cancelled, PluginError
 from protonqa.files.atomic import write_text_atomic
@@ -38,18 +39,18 @@ def commission_analysis(
     Cancelled
         The run was stopped.
     """
-    context: Context[Any] = Context(
-        inputs={},
-        params=analysis.Params(),
-        seed=seed,
-        device=device,
-        out=out,
-        quick=quick,
-        on_progress=progress,
-        is_cancelled=cancel,
-    )
     clock = time.perf_counter()
     try:
+        context: Context[Any] = Context(
+            inputs={},
+            params=check_params(analysis, None),
+            seed=seed,
+            device=device,
+            out=out,
+            quick=quick,
+            on_progress=progress,
+            is_cancelled=cancel,
+        )
         with contextlib.redirect_stdout(sys.stderr):
             outcome = _checked(analysis.commission(context))
     except Cancelled:

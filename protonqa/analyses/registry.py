@@ -7,10 +7,12 @@ metadata only; none of its code runs.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib.metadata
 import os
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -181,8 +183,10 @@ def check_analysis(analysis: object, name: str, origin: str) -> Analysis:
 
 def _load(listed: ListedAnalysis) -> Analysis:
     try:
-        found = listed.entry_point.load()
-        made = found() if isinstance(found, type) else found
+        # What a plugin prints on import must not end up inside the JSON on standard output.
+        with contextlib.redirect_stdout(sys.stderr):
+            found = listed.entry_point.load()
+            made = found() if isinstance(found, type) else found
     except ProtonQAError:
         raise
     except (Exception, SystemExit) as error:

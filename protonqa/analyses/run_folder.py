@@ -1,20 +1,28 @@
-"""The folder of a run: proved writable before any computing, a result only once its manifest is written."""
+"""The folder of a run: a new result takes the place of an old one only when it is whole.
+
+Everything is written into a hidden folder beside the old files; at the end the files are moved and the manifest is
+written last. A run that fails, is cancelled or finds the disk full leaves the old result as it was.
+"""
 
 from __future__ import annotations
 
 import os
 import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from protonqa.durable import replace, store_error, sync_file, sync_folder
 from protonqa.errors import StoreError
-from protonqa.files.atomic import MANIFEST_NAME
+from protonqa.files.atomic import MANIFEST_NAME, read_manifest, write_manifest
 
 RESULT = "result.json"
 TRACEBACK = "traceback.txt"
 
 
-def open_run_folder(folder: Path) -> Path:
-    """Make the folder and prove that it can be written; an older result in it ends here.
+def prove_writable(folder: Path) -> None:
+    """Make the folder and write, sync and remove a small file in it, before any computing.
 
     Raises
     ------
@@ -24,11 +32,11 @@ def open_run_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".probe-{secrets.token_hex(4)}"
-        probe.write_bytes(b"protonqa")
-        probe.unlink()
-        # The manifest goes first: from here on the folder is not a result until the new one is written.
-        (folder / MANIFEST_NAME).unlink(missing_ok=True)
-        (folder / TRACEBACK).unlink(missing_ok=True)
+        try:
+            probe.write_bytes(b"protonqa")
+            sync_file(probe)
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(
             "the output folder cannot be written",
@@ -36,4 +44,50 @@ def open_run_folder(folder: Path) -> Path:
             expected="a folder with write access",
             remedy="choose another --out",
         ) from error
-    return folder
+
+
+@contextmanager
+def staged_folder(out: Path) -> Iterator[Path]:
+    """A hidden folder inside `out` to write a result into; leaving the block without an error publishes it.
+
+    Raises
+    ------
+    StoreError
+        `out` cannot be written, or the result cannot be published.
+    """
+    prove_writable(out)
+    staging = out / f".partial-{secrets.token_hex(6)}"
+    try:
+        staging.mkdir()
+        yield staging
+        _publish(staging, out)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _publish(staging: Path, out: Path) -> None:
+    """Move all files of `staging` to `out`; what belonged to the old result and not to the new one goes."""
+    names = sorted(path.relative_to(staging).as_posix() for path in staging.rglob("*") if path.is_file())
+    old = _old_names(out)
+    step = "move"
+    try:
+        for name in names:
+            sync_file(staging / name)
+        # Without its manifest the folder is no result; from here until the new one it says so.
+        (out / MANIFEST_NAME).unlink(missing_ok=True)
+        for name in names:
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            replace(staging / name, out / name)
+        for name in old - set(names):
+            (out / name).unlink(missing_ok=True)
+        sync_folder(out)
+    except OSError as error:
+        raise store_error("result", step, error) from error
+    write_manifest(out, names)
+
+
+def _old_names(out: Path) -> set[str]:
+    try:
+        return {entry.file for entry in read_manifest(out).entries}
+    except StoreError:
+        return set()

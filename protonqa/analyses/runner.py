@@ -32,12 +32,12 @@ from protonqa.analyses.interface import (
 )
 from protonqa.analyses.result_check import check_result
 from protonqa.analyses.result_json import result_to_json
-from protonqa.analyses.run_folder import RESULT, TRACEBACK, open_run_folder
+from protonqa.analyses.run_folder import RESULT, TRACEBACK
 from protonqa.device import CPU, Device
 from protonqa.errors import Cancelled, InputError, NotEvaluableError, ProtonQAError
-from protonqa.files.atomic import write_manifest, write_text_atomic
+from protonqa.files.atomic import write_text_atomic
 from protonqa.tables import TABLES_VERSION
-from protonqa.values import AnalysisResult, State
+from protonqa.values import AnalysisResult, Finding, State
 
 
 def run_analysis(
@@ -51,7 +51,7 @@ def run_analysis(
     cancel: CancelCallback | None = None,
     out: Path | None = None,
     origin: str = "",
-    finish: bool = True,
+    input_findings: tuple[Finding, ...] = (),
 ) -> AnalysisResult:
     """Run an analysis in this process.
 
@@ -65,11 +65,12 @@ def run_analysis(
     seed, device, progress, cancel
         See `protonqa.analyses.interface.Context`.
     out : Path or None
-        Run folder: gets ``result.json``, artefacts, ``traceback.txt`` of a failure, and ``manifest.json`` last.
+        Gets ``result.json``, the artefacts and the ``traceback.txt`` of a failure. It is the staging folder of
+        `protonqa.analyses.run_folder.staged_folder`, which writes the manifest when everything is there.
     origin : str
         Distribution the analysis came from, for the provenance.
-    finish : bool
-        False leaves the manifest to a caller who adds more files (see `finish_run`).
+    input_findings : tuple of Finding
+        What the readers of the inputs noticed; put before the analysis's own findings, each once.
 
     Returns
     -------
@@ -83,12 +84,10 @@ def run_analysis(
     Cancelled
         The run was stopped; nothing was marked as done.
     StoreError
-        The run folder cannot be written.
+        A file cannot be written.
     """
     checked = check_params(analysis, params)
     check_inputs(analysis.inputs, inputs)
-    if out is not None:
-        open_run_folder(out)
     context = Context(
         inputs=inputs,
         params=checked,
@@ -102,22 +101,17 @@ def run_analysis(
     result = guarded_run(analysis, context)
     result = replace(
         result,
+        findings=_merged(input_findings, result.findings),
         provenance={**provenance(analysis, context, started, origin), **result.provenance},
         timings_s={**result.timings_s, "run": time.perf_counter() - clock},
     )
     if out is not None:
         write_text_atomic(out / RESULT, result_to_json(result))
-        if finish:
-            finish_run(out, result)
     return result
 
 
-def finish_run(out: Path, result: AnalysisResult, extra: tuple[str, ...] = ()) -> None:
-    """Write the manifest over the result, its artefacts and `extra` files: the folder is now a result."""
-    names = {RESULT, *result.artefacts, *extra}
-    for part in result.parts:
-        names |= set(part.artefacts)
-    write_manifest(out, names)
+def _merged(first: tuple[Finding, ...], then: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    return tuple(dict.fromkeys((*first, *then)))
 
 
 def guarded_run(analysis: Analysis, context: Context[Any]) -> AnalysisResult:

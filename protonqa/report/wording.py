@@ -89,6 +89,8 @@ def verdict_sentence(result: AnalysisResult) -> str:
         high = number(shift.high, signed=True, decimals=1)
         sentence += f" ({level}{low} to {high}{NBSP}{shift.unit})"
     sentence += f"; {_direction(shift.value)}."
+    if result.reason.lower().startswith("mean shift"):
+        return sentence
     return f"{sentence} {_sentence(result.reason)}".strip()
 
 

@@ -1,0 +1,7 @@
+"""``python -m protonqa``."""
+
+import sys
+
+from protonqa.cli import main
+
+sys.exit(main())

@@ -1,0 +1,57 @@
+"""``protonqa commission``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from protonqa.analyses.interface import Check, Commissioning
+from protonqa.cli.common import DEFAULT, Common
+from protonqa.cli.task import task
+
+
+def commission(
+    *names: str,
+    out: Path,
+    quick: Annotated[bool, Parameter(negative="")] = False,
+    plugins: Annotated[tuple[str, ...] | None, Parameter(consume_multiple=True, negative="")] = None,
+    common: Common = DEFAULT,
+) -> int:
+    """Acceptance tests with known truth: measured against limit. Exits 1 when a check fails.
+
+    Parameters
+    ----------
+    names
+        Analyses; none means all that are enabled.
+    out
+        Folder of the outcome.
+    quick
+        Fewer histories and cases, the same limits.
+    plugins
+        Third-party plugins to enable, each as distribution==version.
+    """
+    from protonqa.app.analyses import CommissionParams
+    from protonqa.app.analyses import commission as run_commission
+
+    params = CommissionParams(names=names, quick=quick, out=out, plugins=plugins)
+    with task(common) as job:
+        outcome = run_commission(params, seed=common.seed, device=job.device, progress=job.progress)
+    text = "\n".join(_text(name, one) for name, one in outcome.outcomes.items())
+    return job.finish(outcome.to_plain(), text=text, code=0 if outcome.passed else 1)
+
+
+def _text(name: str, outcome: Commissioning) -> str:
+    lines = [f"{name}: {'PASS' if outcome.passed else 'FAIL'}"]
+    lines += [_check_line(check) for check in outcome.checks]
+    lines += [f"  {finding.severity.value}: {finding.text}" for finding in outcome.findings]
+    return "\n".join(lines)
+
+
+def _check_line(check: Check) -> str:
+    value = "no value" if check.value is None else f"{check.value:.4g} {check.unit}".strip()
+    mark = "ok  " if check.passed else "FAIL"
+    return (
+        f"  {mark} {check.title or check.name}: {value}, limit {check.comparison} {check.limit:g} {check.unit}".rstrip()
+    )
