@@ -145,15 +145,15 @@ class Samples:
         shape: tuple[int, int] = (5, 4),
         dtype: str = "<i2",
         prefix: str = "s",
+        origin: tuple[float, float] = (-10.0, -20.0),
         **attributes: Any,
     ) -> list[Path]:
         """`count` axial slices, each filled with its own number."""
         paths = []
         for k in range(count):
             stored = np.full(shape, k + 1, dtype=dtype)
-            paths.append(
-                self.save(make(stored, (-10.0, -20.0, k * step), **attributes), folder / f"{prefix}{k:02d}.dcm")
-            )
+            dataset = make(stored, (*origin, k * step), **attributes)
+            paths.append(self.save(dataset, folder / f"{prefix}{k:02d}.dcm"))
         return paths
 
     @staticmethod
