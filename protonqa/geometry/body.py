@@ -63,7 +63,8 @@ def body_mask(ct: Volume, *, threshold_hu: float = BODY_THRESHOLD_HU, detach_mm:
     dense = np.asarray(ct.array > threshold_hu)
     if not dense.any():
         raise _no_body(threshold_hu)
-    start, stop = bounding_box(dense)
+    # A rim of air around everything dense: only the edge of the image may count as an edge.
+    start, stop = bounding_box(dense, grid=ct.grid, margin_mm=2.0 * max(detach_mm, *ct.grid.spacing_mm))
     box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
     # Work in axial planes, wherever the head-foot axis lies in the array.
     axial = _axial_axis(ct)
@@ -76,7 +77,7 @@ def body_mask(ct: Volume, *, threshold_hu: float = BODY_THRESHOLD_HU, detach_mm:
     body = core | _attached(planes & ~core, core, detach_mm, in_plane_mm)
     body &= ~_below_table(planes, body, detach_mm, in_plane_mm)
     mask = np.zeros(dense.shape, dtype=bool)
-    mask[box] = np.moveaxis(_filled(body), 0, axial)
+    mask[box] = np.moveaxis(_largest(_filled(body)), 0, axial)
     return mask
 
 
@@ -100,7 +101,7 @@ def _dilated(mask: BoolArray, radius: list[int]) -> BoolArray:
     return np.asarray(sitk.GetArrayFromImage(image), dtype=bool)
 
 
-def _image(mask: BoolArray) -> sitk.Image:
+def _image(mask: NDArray[np.generic]) -> sitk.Image:
     return sitk.GetImageFromArray(np.ascontiguousarray(mask, dtype=np.uint8))
 
 
@@ -109,8 +110,13 @@ def _largest_opened(planes: BoolArray, radius_mm: float, in_plane_mm: NDArray[np
     radius = _kernel(radius_mm, in_plane_mm)
     # A body cut by the image edge goes on beyond it, so the edge does not erode.
     eroded = sitk.BinaryErode(_image(planes), radius, sitk.sitkBall, 0.0, 1.0, True)
-    parts = sitk.RelabelComponent(sitk.ConnectedComponent(eroded), sortByObjectSize=True)
-    return _dilated(np.asarray(sitk.GetArrayFromImage(parts)) == 1, radius) & planes
+    return _dilated(_largest(np.asarray(sitk.GetArrayFromImage(eroded))), radius) & planes
+
+
+def _largest(mask: NDArray[np.generic]) -> BoolArray:
+    """The largest 3-D component, joined by faces."""
+    parts = sitk.RelabelComponent(sitk.ConnectedComponent(_image(mask)), sortByObjectSize=True)
+    return np.asarray(sitk.GetArrayFromImage(parts) == 1, dtype=bool)
 
 
 def _attached(thin: BoolArray, core: BoolArray, radius_mm: float, in_plane_mm: NDArray[np.float64]) -> BoolArray:
