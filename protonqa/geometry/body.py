@@ -17,13 +17,16 @@ BoolArray = NDArray[np.bool_]
 BODY_THRESHOLD_HU = -250.0
 #: Sheets thinner than twice this come off: table shells, covers, masks, cables.
 DETACH_MM = 4.0
+# Air, foam and bedding lie below this, lung above.
+_AIR_HU = -900.0
 
 
 def body_mask(ct: Volume, *, threshold_hu: float = BODY_THRESHOLD_HU, detach_mm: float = DETACH_MM) -> BoolArray:
     """The largest filled component of a CT without table, masks, clothes and outside air.
 
-    1. Everything above `threshold_hu` is opened in the axial planes by a disc of `detach_mm`; of what an erosion
-       leaves, the largest 3-D component is kept. Sheets thinner than twice the radius come off, touching or not.
+    1. Everything above `threshold_hu`, and lung-like layers that reach the image edge between dense slices (slab
+       phantoms), is opened in the axial planes by a disc of `detach_mm`; of what an erosion leaves, the largest 3-D
+       component is kept. Sheets thinner than twice the radius come off, touching or not.
     2. Thin parts that stay within half the radius of that component (skin, corners) return; those that reach farther
        (table, cables) do not.
     3. Where the sheet that came off is flat and reaches out on both sides of the body, it is a table top: nothing
@@ -52,22 +55,23 @@ def body_mask(ct: Volume, *, threshold_hu: float = BODY_THRESHOLD_HU, detach_mm:
 
     Notes
     -----
-    A mask or a table curved along the skin and in full contact with it cannot be told from skin and counts as body;
-    material below the threshold that reaches the image edge in an axial plane counts as outside. A gap closed by arms
+    A mask or a table curved along the skin and in full contact with it cannot be told from skin and counts as body.
+    Lung that the image cuts at its side counts as outside unless dense slices lie above and below. A gap closed by arms
     that touch the trunk in an axial plane counts as inside.
     """
     if ct.unit != "HU":
         raise UnitsError("body outline needs a CT", got=ct.unit, expected="HU")
     if not (np.isfinite(detach_mm) and detach_mm > 0):
         raise InputError("detaching radius is not a length", got=f"{detach_mm} mm", expected="above 0 mm")
+    # Work in axial planes, wherever the head-foot axis lies in the array.
+    axial = _axial_axis(ct)
     dense = np.asarray(ct.array > threshold_hu)
     if not dense.any():
         raise _no_body(threshold_hu)
+    dense |= np.moveaxis(_light_layers(np.moveaxis(ct.array, axial, 0), np.moveaxis(dense, axial, 0)), 0, axial)
     # A rim of air around everything dense: only the edge of the image may count as an edge.
     start, stop = bounding_box(dense, grid=ct.grid, margin_mm=2.0 * max(detach_mm, *ct.grid.spacing_mm))
     box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
-    # Work in axial planes, wherever the head-foot axis lies in the array.
-    axial = _axial_axis(ct)
     in_plane_mm = np.delete(np.array(ct.grid.spacing_mm[::-1]), axial)
     planes = np.moveaxis(dense[box], axial, 0)
     core = _largest_opened(planes, detach_mm, in_plane_mm)
@@ -84,6 +88,28 @@ def body_mask(ct: Volume, *, threshold_hu: float = BODY_THRESHOLD_HU, detach_mm:
 def _axial_axis(ct: Volume) -> int:
     """Array axis [z, y, x] closest to the head-foot direction."""
     return int(2 - np.abs(ct.grid.direction[2]).argmax())
+
+
+def _light_layers(hu: NDArray[np.float32], dense: BoolArray) -> BoolArray:
+    """Lung-like voxels that are open to the image edge in their plane, with dense voxels next above and below them."""
+    light = ~dense & (hu > _AIR_HU)
+    edge = np.zeros_like(light)
+    edge[:, [0, -1], :] = light[:, [0, -1], :]
+    edge[:, :, [0, -1]] = light[:, :, [0, -1]]
+    open_planes = np.flatnonzero(edge.any(axis=(1, 2)))
+    layers = np.zeros_like(light)
+    if open_planes.size == 0:
+        return layers
+    for z in open_planes:
+        parts, _ = label(light[z])
+        layers[z] = np.isin(parts, np.unique(parts[edge[z]])) & light[z]
+    # The nearest voxel that is not light, upwards and downwards, must be dense.
+    for order in (range(light.shape[0]), reversed(range(light.shape[0]))):
+        dense_last = np.zeros(light.shape[1:], dtype=bool)
+        for plane in order:
+            dense_last = np.where(light[plane], dense_last, dense[plane])
+            layers[plane] &= dense_last
+    return layers
 
 
 def _kernel(radius_mm: float, in_plane_mm: NDArray[np.float64]) -> list[int]:

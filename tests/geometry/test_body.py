@@ -142,6 +142,24 @@ def test_phantom_that_fills_the_grid_is_all_body():
     assert body_mask(as_ct(hu)).all()
 
 
+def test_lung_slab_across_a_phantom_does_not_cut_it_in_two():
+    """A slab phantom in DICOM: the whole of some slices is lung, open to the image edge."""
+    hu = np.zeros((30, 40, 40))
+    hu[8:14] = -740.0
+    hu[20:23, :, 20:] = -740.0
+    assert body_mask(as_ct(hu)).all()
+    hu[8:14] = -1000.0
+    assert not body_mask(as_ct(hu))[:14].any()
+
+
+def test_foam_beside_the_patient_stays_outside():
+    """A cushion of lung density at the image edge has no tissue above and below it."""
+    hu, body = drawn_patient()
+    cushion = hu.copy()
+    cushion[:, 60:140, :28] = np.where(hu[:, 60:140, :28] < -500, -800.0, hu[:, 60:140, :28])
+    assert np.array_equal(body_mask(as_ct(cushion)), body)
+
+
 def test_body_cut_by_the_image_edge_reaches_it():
     hu, body = drawn_patient()
     assert np.array_equal(body_mask(as_ct(hu[:, :, 45:])), body[:, :, 45:])
