@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,15 @@ def reference_data() -> Path:
     if not folder.is_dir():
         pytest.fail("PROTONQA_REFERENCE_DATA names a folder that does not exist")
     return folder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With PROTONQA_REQUIRE_REFERENCE_DATA=1 a test that needs reference data and skips, for any reason, has failed."""
+    report = yield
+    wanted = os.environ.get("PROTONQA_REQUIRE_REFERENCE_DATA") == "1"
+    skipped = report.skipped and not hasattr(report, "wasxfail")
+    if wanted and skipped and "reference_data" in getattr(item, "fixturenames", ()):
+        report.outcome = "failed"
+        report.longrepr = f"reference data are required here, but the test skipped: {report.longrepr}"
+    return report
