@@ -42,7 +42,8 @@ def result_to_json(result: AnalysisResult, *, indent: int | None = 1) -> str:
     InputError
         A number is NaN or infinite, or a value has no JSON form.
     """
-    return json.dumps(result_to_plain(result), allow_nan=False, ensure_ascii=False, indent=indent) + "\n"
+    # ASCII only: text from a file may hold a lone surrogate, which UTF-8 cannot carry.
+    return json.dumps(result_to_plain(result), allow_nan=False, indent=indent) + "\n"
 
 
 def result_from_json(text: str) -> AnalysisResult:

@@ -23,12 +23,11 @@ from protonqa.report.document import (
     Signature,
     Verdict,
 )
-from protonqa.report.scrub import scrubbed
+from protonqa.report.scrub import each_text, scrubbed
 from protonqa.report.subject import ReportSubject
-from protonqa.report.text import clean
+from protonqa.report.text import NBSP, clean
 from protonqa.report.wording import (
     MEANING,
-    NBSP,
     confidence_text,
     interval,
     is_signed,
@@ -92,6 +91,8 @@ def build_document(
         program=f"protonqa {__version__}",
         blocks=tuple(blocks),
     )
+    # Last, over every text of every block: nothing reaches a writer that was not made printable.
+    document = each_text(document, lambda text: clean(text, limit=600))
     return scrubbed(document, about.secrets()) if anonymous else document
 
 

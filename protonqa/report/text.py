@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Iterable
 from functools import cache
 
+#: Keeps a number and its unit on one line.
+NBSP = "\u00a0"
 #: Characters that change the direction or the look of their neighbours and can make a text read as another.
 _INVISIBLE_RANGES = ((0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0xFFF9, 0xFFFB))
 _INVISIBLE = frozenset("\u00ad\u061c\u180e\ufeff").union(
@@ -23,21 +25,21 @@ _NUMBER = ("EN", "AN", "ES", "ET", "CS")
 def clean(text: object, *, limit: int = 300) -> str:
     """One line of printable text of at most `limit` characters.
 
-    Control characters and line breaks become spaces, invisible and direction-changing characters and lone
-    surrogates go; the rest is composed (NFC).
+    Control characters and line breaks become spaces, invisible and direction-changing characters go, lone
+    surrogates and unassigned characters become a replacement sign; the rest is composed (NFC).
     """
     characters = []
     for character in str(text)[: 4 * limit]:
         kind = unicodedata.category(character)
-        if character in _INVISIBLE:
+        if character in _INVISIBLE or kind == "Cf":
             continue
-        if kind == "Cs":
+        if kind in ("Cs", "Cn", "Co"):
             characters.append("\ufffd")
-        elif kind in ("Cc", "Zl", "Zp", "Zs"):
+        elif kind in ("Cc", "Zl", "Zp", "Zs") and character != NBSP:
             characters.append(" ")
         else:
             characters.append(character)
-    line = unicodedata.normalize("NFC", " ".join("".join(characters).split()))
+    line = re.sub(" +", " ", unicodedata.normalize("NFC", "".join(characters))).strip()
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 

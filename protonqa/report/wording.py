@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from protonqa.report.text import clean
+from protonqa.report.text import NBSP, clean
 from protonqa.values import AnalysisResult, Measurement, State
 
 MINUS = "\u2212"
-#: Keeps a number and its unit on one line.
-NBSP = "\u00a0"
 
 MEANING = {
     State.PASS: "The evidence is sufficient and the range agrees with the plan.",
