@@ -7,6 +7,7 @@ rounds of a 32-bit integer mixer with full avalanche; 24 bits make each uniform 
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -19,10 +20,10 @@ from protonqa.errors import InputError
 SnrMode = Literal["multiplicative", "additive"]
 
 # On the CPU work in pieces that stay in the cache.
-_PIECE = 1 << 18
+_PIECE = 1 << 15
 _FIRST, _SECOND = 0x7FEB352D, 0x846CA68B - (1 << 32)
 _SMALL_MEAN = 4.0
-_SMALL_STEPS = 20
+_SMALL_STEPS = 16
 
 
 def noise_keys(seed: ArrayLike, n_row: int) -> NDArray[np.int32]:
@@ -90,21 +91,23 @@ def poisson_quantile(mean: Tensor, uniform: Tensor) -> Tensor:
     large.addcmul_(z * inverse_root, z2 * (-1.0 / 72.0) - 1.0 / 36.0)
     large.addcmul_(inverse_root * inverse_root, (z2 * (1.0 / 270.0) + 7.0 / 810.0) * z2 - 8.0 / 405.0)
     large.floor_().clamp_min_(0.0)
-    is_small = torch.lt(mean, _SMALL_MEAN, out=torch.empty_like(mean))
-    if not bool(is_small.any()):
+    if float(mean.amin()) >= _SMALL_MEAN:
         return large
-    few = mean.clamp_max(_SMALL_MEAN)
-    power = torch.exp(-few)
+    is_small = torch.lt(mean, _SMALL_MEAN, out=torch.empty_like(mean))
+    return large.lerp_(_small_poisson(mean.clamp_max(_SMALL_MEAN), uniform), is_small)
+
+
+def _small_poisson(mean: Tensor, uniform: Tensor) -> Tensor:
+    """Poisson number by adding up probabilities until they pass `uniform`; means up to 4."""
+    power = torch.exp(-mean)
     reached = power.clone()
-    small = torch.zeros_like(mean)
+    number = torch.zeros_like(mean)
     above = torch.empty_like(mean)
-    factorial = 1.0
     for k in range(1, _SMALL_STEPS + 1):
-        small += torch.gt(uniform, reached, out=above)
-        power *= few
-        factorial *= k
-        reached.add_(power, alpha=1.0 / factorial)
-    return large.lerp_(small, is_small)
+        number += torch.gt(uniform, reached, out=above)
+        power *= mean
+        reached.add_(power, alpha=1.0 / math.factorial(k))
+    return number
 
 
 def add_counting_noise(activity: Tensor, counts: Tensor, keys: Tensor, *, background_fraction: float = 0.10) -> Tensor:
@@ -130,7 +133,7 @@ def add_counting_noise(activity: Tensor, counts: Tensor, keys: Tensor, *, backgr
         A row without activity, negative activity, counts not positive.
     """
     total = activity.sum(dim=-1, keepdim=True)
-    if not bool((total > 0).all()) or bool((activity < 0).any()):
+    if not (float(total.amin()) > 0 and float(activity.amin()) >= 0):
         raise InputError(
             "no counts can be drawn from this activity",
             got=f"{int((total <= 0).sum())} rows without activity, {int((activity < 0).sum())} negative bins",
@@ -143,10 +146,10 @@ def add_counting_noise(activity: Tensor, counts: Tensor, keys: Tensor, *, backgr
     scale = counts / total
     background = (counts * (background_fraction / n_bin)).expand(total.shape)
     out = torch.empty_like(activity)
-    for start, stop in _pieces(activity):
-        piece = activity[:, start:stop]
-        drawn = poisson_quantile(piece * scale + background, keyed_uniform(keys, start, stop - start, activity.dtype))
-        out[:, start:stop] = drawn.sub_(background).div_(scale)
+    for rows, bins in _pieces(activity):
+        mean = torch.addcmul(background[rows], activity[rows, bins], scale[rows])
+        drawn = poisson_quantile(mean, _uniform_piece(keys, rows, bins, activity.dtype))
+        torch.div(drawn.sub_(background[rows]), scale[rows], out=out[rows, bins])
     return out
 
 
@@ -165,19 +168,26 @@ def add_snr_noise(activity: Tensor, snr: Tensor, keys: Tensor, *, mode: SnrMode 
         raise InputError("unknown noise model", got=repr(mode), expected="multiplicative or additive")
     if not bool((snr > 0).all()):
         raise InputError("signal-to-noise ratio is not positive", expected="a ratio above 0")
-    amount = 1.0 / snr.to(activity.dtype)[:, None]
+    amount = (1.0 / snr.to(activity.dtype)[:, None]).expand(activity.shape[0], 1)
     if mode == "additive":
         amount = amount * activity.amax(dim=-1, keepdim=True)
     out = activity.clone()
-    for start, stop in _pieces(activity):
-        piece = activity[:, start:stop]
-        drawn = _normal(keyed_uniform(keys, start, stop - start, activity.dtype)) * amount
-        out[:, start:stop] += drawn * piece if mode == "multiplicative" else drawn
+    for rows, bins in _pieces(activity):
+        drawn = _normal(_uniform_piece(keys, rows, bins, activity.dtype)).mul_(amount[rows])
+        out[rows, bins] += drawn.mul_(activity[rows, bins]) if mode == "multiplicative" else drawn
     return out
 
 
-def _pieces(activity: Tensor) -> list[tuple[int, int]]:
-    """Ranges of bins that keep the work of one step in the cache; all at once on a GPU."""
+def _uniform_piece(keys: Tensor, rows: slice, bins: slice, dtype: torch.dtype) -> Tensor:
+    return keyed_uniform(keys[rows], bins.start, bins.stop - bins.start, dtype)
+
+
+def _pieces(activity: Tensor) -> list[tuple[slice, slice]]:
+    """Rows and bins that keep the work of one step in the cache; all at once on a GPU."""
     n_row, n_bin = activity.shape
-    step = n_bin if activity.is_cuda else max(1, _PIECE // max(1, n_row))
-    return [(start, min(start + step, n_bin)) for start in range(0, n_bin, step)]
+    if activity.is_cuda:
+        return [(slice(0, n_row), slice(0, n_bin))]
+    step = max(1, _PIECE // n_bin)
+    row_cuts = [slice(start, min(start + step, n_row)) for start in range(0, n_row, step)]
+    bin_cuts = [slice(start, min(start + _PIECE, n_bin)) for start in range(0, n_bin, _PIECE)]
+    return [(rows, bins) for rows in row_cuts for bins in bin_cuts]

@@ -95,9 +95,11 @@ def gaussian_taps(sigma_bins: ArrayLike) -> NDArray[np.float64]:
     narrow = np.interp(sigma, spread, width, left=0.0)
     used = np.where(sigma < spread[-1], narrow, np.sqrt(np.maximum(sigma**2 - 1.0 / 12.0, 0.0)))
     reach = int(np.ceil(_REACH_SIGMA * float(used.max(initial=0.0)))) if sigma.size else 0
-    steps = np.arange(-reach, reach + 1)
-    safe = np.maximum(used[..., None], 1e-6)
-    taps = ndtr((steps + 0.5) / safe) - ndtr((steps - 0.5) / safe)
+    # One flank from its far end to the middle; its mirror image makes the kernel symmetric to the last digit.
+    edges = ndtr(np.arange(-reach - 0.5, 0.0) / np.maximum(used[..., None], 1e-6))
+    flank = np.diff(edges, axis=-1)
+    centre = 1.0 - 2.0 * edges[..., -1:]
+    taps = np.concatenate([flank, centre, flank[..., ::-1]], axis=-1)
     return np.asarray(taps / taps.sum(axis=-1, keepdims=True))
 
 

@@ -17,16 +17,17 @@ import torch
 from torch import Tensor
 
 from protonqa.activity.washout import WashoutScenario
-from protonqa.errors import InputError
 from protonqa.physics.nuclides import NUCLIDES, decay_constants_per_s
 from protonqa.values import Timeline
+
+# Far below any rate times any time, and yet a number that expm1 keeps.
+_NOTHING = 1e-37
 
 
 def mean_survival(x: Tensor) -> Tensor:
     """phi(x) = (1 - exp(-x)) / x for x >= 0, exact to rounding for every x; phi(0) = 1."""
-    at_zero = x <= 0
-    safe = torch.where(at_zero, torch.ones_like(x), x)
-    return torch.where(at_zero, torch.ones_like(x), -torch.expm1(-safe) / safe)
+    negative = x.neg().clamp_max_(-_NOTHING)
+    return torch.expm1(negative).div_(negative)
 
 
 def frame_factors(
@@ -37,15 +38,18 @@ def frame_factors(
     fractions: Tensor,
     rates_per_s: Tensor,
     decay_per_s: Tensor,
+    group: Tensor | None = None,
 ) -> Tensor:
     """Decays in the frame (or Bq, where the frame is 0) per nucleus made.
 
     Parameters
     ----------
     irradiation_s, delay_s, acquisition_s : (n,)
-    fractions, rates_per_s : (n or 1, n_tissue, n_nuclide, n_component)
+    fractions, rates_per_s : (n or 1, n_tissue, n_group, n_component)
         Washout components; fractions sum to 1 over the last axis.
     decay_per_s : (n_nuclide,)
+    group : (n_nuclide,) int or None
+        Group whose washout each nuclide follows; None where each nuclide is a group of its own.
 
     Returns
     -------
@@ -54,18 +58,19 @@ def frame_factors(
     """
     irradiation, delay, frame = (t[:, None, None] for t in (irradiation_s, delay_s, acquisition_s))
     irradiated, framed = bool((irradiation_s > 0).any()), bool((acquisition_s > 0).any())
-    seen: Tensor | None = None
+    seen = torch.zeros((), dtype=decay_per_s.dtype, device=decay_per_s.device)
     for share, rate in zip(fractions.unbind(-1), rates_per_s.unbind(-1), strict=True):
+        alive = share * torch.exp(-rate * delay)
+        if group is not None:
+            alive, rate = alive.index_select(-1, group), rate.index_select(-1, group)
         loss_per_s = decay_per_s + rate
-        alive = share * torch.exp(-loss_per_s * delay)
         if irradiated:
             alive = alive * mean_survival(loss_per_s * irradiation)
         if framed:
             alive = alive * mean_survival(loss_per_s * frame)
-        seen = alive if seen is None else seen + alive
-    if seen is None:
-        raise InputError("washout without components")
-    return seen * decay_per_s * torch.where(frame > 0, frame, torch.ones_like(frame))
+        seen = seen + alive
+    seconds = torch.where(frame > 0, frame, torch.ones_like(frame))
+    return seen * (decay_per_s * torch.exp(-decay_per_s * delay) * seconds)
 
 
 def timeline_factors(timeline: Timeline, washout: WashoutScenario | str = "none", *, positrons: bool = False) -> Tensor:

@@ -203,12 +203,19 @@ class WashoutScenario:
             half_life_factors=self._factors(1)[start:stop],
         )
 
-    def parameters(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Fractions and rates (1/s) with the factors applied, each (n, n_tissue, 7, 3)."""
+    def group_parameters(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Fractions and rates (1/s) with the factors applied, each (n, n_tissue, n_group, 3)."""
         model = washout_model(self.model)
-        fractions = model.fractions * self._factors(0)[:, :, model.group]
+        first = [int(np.argmax(model.group == g)) for g in range(model.n_group)]
+        fractions = model.fractions[:, first] * self._factors(0)
         fractions /= fractions.sum(axis=-1, keepdims=True)
-        return fractions, model.rates_per_s / self._factors(1)[:, :, model.group]
+        return fractions, model.rates_per_s[:, first] / self._factors(1)
+
+    def parameters(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """As `group_parameters`, for each nuclide: (n, n_tissue, 7, 3)."""
+        fractions, rates = self.group_parameters()
+        group = washout_model(self.model).group
+        return fractions[:, :, group], rates[:, :, group]
 
 
 def draw_washout(model: str, rng: np.random.Generator, *, n: int = 1, spread: float = 0.5) -> WashoutScenario:

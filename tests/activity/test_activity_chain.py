@@ -106,6 +106,23 @@ def test_many_rows_are_worked_in_pieces_without_a_seam() -> None:
     torch.testing.assert_close(seen, seen[:4].repeat(n // 4, 1), rtol=1e-13, atol=0)
 
 
+def test_threads_change_nothing() -> None:
+    n = 1100
+    production = made(4, 30).repeat(1, n // 4, 1).requires_grad_()
+    scenario = activity_scenario(TIMELINE, washout="mizuno-brain", psf_fwhm_mm=4, counts=1e3, seed=5)
+    allowed = torch.get_num_threads()
+    seen = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            seen.append(run(production, scenario))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(allowed)
+    assert torch.equal(*seen)
+    assert not seen[1].requires_grad
+
+
 def test_washout_draws_reach_the_activity() -> None:
     drawn = draw_washout("mizuno-brain", np.random.default_rng(0))
     seen = run(made(), activity_scenario(TIMELINE, washout=drawn))
