@@ -5,21 +5,21 @@ The public names load on first use, so that ``import protonqa`` stays light: no 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
 
-if TYPE_CHECKING:
-    from protonqa.app.api import read_case, simulate, verify
-
 __all__ = ["__version__", "read_case", "simulate", "verify"]
 
-_LAZY = {"read_case", "simulate", "verify"}
+_PUBLIC = {"read_case": "protonqa.app.api", "simulate": "protonqa.app.api", "verify": "protonqa.app.api"}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        from protonqa.app import api
-
-        return getattr(api, name)
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module 'protonqa' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
