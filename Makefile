@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 COVERAGE_FLOOR ?= 85
 
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check
+PIP := $(BIN)/python -m pip install -qq --no-input --disable-pip-version-check
 
 # A Linux computer without an NVIDIA driver does not need torch's CUDA libraries (gigabytes): the CPU build is taken
 # where torch's own index can be reached. `make demo TORCH_INDEX=` leaves the choice to pip.
@@ -30,7 +30,6 @@ help:
 
 demo: $(VENV)/.installed
 	@$(BIN)/protonqa demo --out "$(OUT)"
-	@echo "report: $(OUT)/report.pdf"
 
 test: lint suite
 
@@ -65,7 +64,7 @@ $(VENV)/.made:
 $(VENV)/.installed: pyproject.toml | $(VENV)/.made
 	@echo "installing protonqa and what it needs into $(VENV) (minutes, the first time)"
 	@if [ -n "$(TORCH_INDEX)" ] && ! $(BIN)/python -c 'import importlib.util as u; u.find_spec("torch") or exit(1)'; then \
-		$(PIP) -q --no-deps --retries 1 --index-url "$(TORCH_INDEX)" "$(TORCH_RANGE)" 2>/dev/null || \
+		$(PIP) --no-deps --retries 1 --index-url "$(TORCH_INDEX)" "$(TORCH_RANGE)" 2>/dev/null || \
 			echo "no CPU build of torch there, pip takes its own choice"; \
 	fi
 	@$(PIP) --editable .
