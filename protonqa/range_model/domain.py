@@ -21,6 +21,8 @@ Floats = NDArray[np.float64]
 #: Usable length that must lie before and behind A50 (less where the skin is nearer): the fall-off and its both sides.
 LEAST_PROXIMAL_MM = 20.0
 LEAST_DISTAL_MM = 6.0
+#: The step of activity over the edge in standard errors: chance alone, along a whole ray, gives up to about 3.
+LEAST_CONTRAST = 4.0
 #: Bins with activity that a profile needs.
 LEAST_BINS = 5
 
@@ -167,6 +169,8 @@ def hard_reasons(rays: RayBatch, edge: Edge, observed: Tensor, limits: DomainLim
             text = f"{distal:.0f} mm of window behind A50, at least {LEAST_DISTAL_MM:.0f} mm needed"
         elif proximal < (needed := min(limits.shortest_proximal_mm, table[row, column("a50_mm")] - 2.0)):
             text = f"{proximal:.0f} mm of window before A50, at least {needed:.0f} mm needed"
+        elif (contrast := table[row, column("edge_contrast")]) < LEAST_CONTRAST:
+            text = f"the fall-off is {contrast:.1f} standard errors high, at least {LEAST_CONTRAST:.0f} needed"
         else:
             text = times[row]
         reasons.append(text)

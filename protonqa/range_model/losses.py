@@ -17,6 +17,9 @@ from protonqa.range_model.network import NetworkOutput
 
 #: Rays whose R80 lies further from their A50 carry no lesson for the range head.
 LARGEST_OFFSET_MM = 60.0
+#: The dose counts fully up to here behind R80, and this much further on.
+JUDGED_BEHIND_MM = 10.0
+FAR_WEIGHT = 0.25
 
 
 class LossConfig(Settings):
@@ -42,8 +45,8 @@ class Targets:
     valid : (n_ray,) float32
         1 for rays that teach the range head.
     dose, dose_weight : (n_ray, n_dose) float32
-        Mean dose in each bin relative to R80 over the maximum of the ray, and the length in 0 .. R80 + 10 mm, in mm,
-        that it counts for.
+        Mean dose in each bin relative to R80 over the maximum of the ray, and the length inside the body that it counts
+        for, mm.
     """
 
     offset_mm: Tensor
@@ -63,14 +66,15 @@ def build_targets(table: RayTable, rows: NDArray[np.int64], features: Features, 
     dose = dose / dose.amax(dim=1, keepdim=True)
     bin_mm = table.schema.dose_bin_mm
     integral = at_positions(cumulative(dose)[:, None] * bin_mm, depth / bin_mm)[:, 0]
-    inside = depth.clamp(min=0.0).minimum(r80[:, None] + 10.0).diff(dim=1).clamp(min=0.0)
     # The bin that holds the skin has its mean over the part inside.
     length = depth.clamp(min=0.0).diff(dim=1).clamp(min=1e-3)
+    # Errors are judged up to 10 mm behind R80; further on the dose must be nothing, but need not be exact.
+    weight = torch.where(edges[1:] <= JUDGED_BEHIND_MM, 1.0, FAR_WEIGHT) * depth.clamp(min=0.0).diff(dim=1)
     return Targets(
         offset_mm=offset.to(torch.float32),
         valid=valid.to(torch.float32),
         dose=(integral.diff(dim=1) / length).to(torch.float32),
-        dose_weight=(inside * valid[:, None]).to(torch.float32),
+        dose_weight=(weight * valid[:, None]).to(torch.float32),
     )
 
 

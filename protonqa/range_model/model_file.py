@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -245,16 +246,23 @@ def _header(content: bytes) -> dict[str, Any]:
     try:
         header = json.loads(content[8 : 8 + length].decode("utf-8"))
         entries = [(n, e) for n, e in header.items() if n != "__metadata__"]
-        spans = sorted((int(e["data_offsets"][0]), int(e["data_offsets"][1]), e) for _, e in entries)
+        spans = sorted(
+            (
+                int(e["data_offsets"][0]),
+                int(e["data_offsets"][1]),
+                str(e["dtype"]),
+                math.prod(int(d) for d in e["shape"]),
+            )
+            for _, e in entries
+        )
     except (UnicodeDecodeError, ValueError, AttributeError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise ModelFileError(
             "model weights have an unreadable header", got=type(error).__name__, remedy=_AGAIN
         ) from error
     at = 0
-    for start, stop, entry in spans:
-        dtype = _DTYPES.get(str(entry.get("dtype")))
-        size = int(np.prod([int(d) for d in entry.get("shape", ())], dtype=np.int64)) * (dtype.itemsize if dtype else 0)
-        if dtype is None or start != at or stop - start != size:
+    for start, stop, name, count in spans:
+        dtype = _DTYPES.get(name)
+        if dtype is None or start != at or stop - start != count * dtype.itemsize:
             raise ModelFileError("model weights have an inconsistent header", got=f"at byte {start}", remedy=_AGAIN)
         at = stop
     if at != len(content) - 8 - length:

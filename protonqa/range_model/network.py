@@ -50,6 +50,7 @@ class RangeNetwork(nn.Module):
 
     centre_mm: Tensor
     dose_centre_mm: Tensor
+    dose_prior: Tensor
 
     def __init__(self, features: FeatureConfig, config: NetworkConfig) -> None:
         super().__init__()
@@ -59,6 +60,9 @@ class RangeNetwork(nn.Module):
         dose_edges = torch.tensor(config.dose_edges_mm(), dtype=torch.float64)
         self.register_buffer("centre_mm", _centres(edges), persistent=False)
         self.register_buffer("dose_centre_mm", _centres(dose_edges), persistent=False)
+        # Without contrary evidence there is no dose behind the range.
+        prior = -6.0 * torch.sigmoid((self.dose_centre_mm - 8.0) / 2.0)
+        self.register_buffer("dose_prior", prior, persistent=False)
         n_channel = len(features.channels)
         self.encode = nn.Sequential(nn.Conv1d(n_channel, config.encoder, 5, padding=2), nn.GELU())
         kind = nn.LSTM if config.cell == "lstm" else nn.GRU
@@ -125,7 +129,7 @@ class RangeNetwork(nn.Module):
         index = left[..., None].expand(-1, -1, output.hidden.shape[2])
         here = torch.lerp(output.hidden.gather(1, index), output.hidden.gather(1, index + 1), part)
         bent = torch.nn.functional.gelu(here + self.dose_place)
-        return torch.nn.functional.softplus(self.dose_out(bent))[..., 0]
+        return torch.nn.functional.softplus(self.dose_out(bent)[..., 0] + self.dose_prior.to(bent.dtype))
 
 
 def new_network(features: FeatureConfig, config: NetworkConfig, seed: int) -> RangeNetwork:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from protonqa.range_model.edge import Edge
+from protonqa.range_model.edge import Edge, noise_level
 from protonqa.range_model.features import at_positions, cumulative
 from protonqa.range_model.rays import RayBatch
 
@@ -26,6 +26,8 @@ OBSERVABLES: tuple[str, ...] = (
     "a50_mm",
 )
 
+#: Bins averaged before the noise behind `edge_contrast` is read.
+BLOCK = 4
 #: Reach of the activity shape around A50 that the domain score reconstructs.
 SHAPE_REACH_MM = 40.0
 
@@ -49,12 +51,12 @@ def observe(rays: RayBatch, edge: Edge) -> Tensor:
     def between(start: Tensor, stop: Tensor) -> tuple[Tensor, ...]:
         return at_positions(integral, torch.stack([start, stop], dim=1)).diff(dim=2)[..., 0].unbind(dim=1)
 
-    before, behind = between(a50 - 15.0, a50 - 3.0), between(a50 + 3.0, a50 + 15.0)
+    before, behind = between(a50 - 27.0, a50 - 3.0), between(a50 + 3.0, a50 + 27.0)
     tail = between(a50 + 15.0, torch.full_like(a50, float(n_bin)))
     step = _ratio(before[0], before[1]) - _ratio(behind[0], behind[1])
     # Half a percent of the local maximum stands for what is not noise: structure of the tissue.
-    error = (edge.noise**2 + (0.005 * local) ** 2).sqrt() * (
-        1.0 / before[1].clamp(min=1.0) + 1.0 / behind[1].clamp(min=1.0)
+    error = (_block_noise(rays, edge) ** 2 + (0.005 * local) ** 2).sqrt() * (
+        BLOCK / before[1].clamp(min=1.0) + BLOCK / behind[1].clamp(min=1.0)
     ).sqrt()
     column = between(a50 - 60.0, a50)
     rsp_mean = _ratio(column[2], column[4])
@@ -94,6 +96,14 @@ def edge_shape(rays: RayBatch, edge: Edge) -> Tensor:
 def column(name: str) -> int:
     """Column of an observable."""
     return OBSERVABLES.index(name)
+
+
+def _block_noise(rays: RayBatch, edge: Edge) -> Tensor:
+    """SD of the noise of 4 mm means: noise that neighbouring bins share, as in a PET, does not average out."""
+    n = len(rays)
+    whole = rays.usable.reshape(n, -1, BLOCK).all(dim=2)
+    mean = rays.activity.reshape(n, -1, BLOCK).mean(dim=2)
+    return torch.maximum(noise_level(mean, whole), edge.noise / BLOCK**0.5)
 
 
 def _edge_width(edge: Edge, usable: Tensor, a50: Tensor) -> Tensor:

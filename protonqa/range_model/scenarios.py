@@ -42,7 +42,7 @@ class ScenarioConfig(Settings):
         default_factory=lambda: {"none": 0.35, "snr-multiplicative": 0.15, "snr-additive": 0.1, "poisson": 0.4}
     )
     snr: Span = (3.0, 20.0)
-    counts: Span = (300.0, 3e5)
+    counts: Span = (500.0, 3e5)
     background_fraction: float = Field(0.10, ge=0.0, le=10.0)
     voxel_share: float = Field(0.3, ge=0.0, le=1.0)
     voxel_mm: Span = (1.5, 4.5)

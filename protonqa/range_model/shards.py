@@ -148,7 +148,7 @@ def _npz_bytes(arrays: dict[str, NDArray[Any]]) -> bytes:
 def _read_shard(path: Path, schema: SetSchema) -> dict[str, NDArray[Any]]:
     names = (*COLUMNS, "schema_hash")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = {name: np.asarray(archive[name]) for name in names}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, json.JSONDecodeError) as error:
         raise StoreError(

@@ -7,6 +7,7 @@ tissue, and anatomies, which is what the tests of this room need.
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ import torch
 from protonqa.physics.curves import distal_range_mm
 from protonqa.range_model.config import FeatureConfig, ModelConfig, NetworkConfig
 from protonqa.range_model.dataset import RayTable, SetSchema, TrainingRay
-from protonqa.range_model.model_file import RangeModel
+from protonqa.range_model.model_file import RangeModel, load_model
 from protonqa.range_model.pipeline import train_model
 from protonqa.range_model.rays import WORKING_BINS
 from protonqa.range_model.scenarios import ScenarioConfig
@@ -114,7 +115,7 @@ def toy_config(**changes: object) -> TrainConfig:
         "seed": 3,
         "model": TOY_MODEL,
         "scenarios": TOY_SCENARIOS,
-        "epochs": 12,
+        "epochs": 10,
         "batch": 32,
         "learning_rate": 6e-3,
         "ema": 0.98,
@@ -126,22 +127,34 @@ def toy_config(**changes: object) -> TrainConfig:
 
 
 @pytest.fixture(scope="session")
+def toy() -> SimpleNamespace:
+    """Everything invented, under one name."""
+    return SimpleNamespace(
+        ray=toy_ray,
+        rays=toy_rays,
+        profiles=toy_profiles,
+        config=toy_config,
+        model_config=TOY_MODEL,
+        scenarios=TOY_SCENARIOS,
+        quiet=ScenarioConfig.model_validate(QUIET),
+    )
+
+
+@pytest.fixture(scope="session")
 def toy_table() -> RayTable:
-    return RayTable.from_rays(toy_rays(40, 12, seed=11), SetSchema())
+    return RayTable.from_rays(toy_rays(40, 11, seed=11), SetSchema())
 
 
 @pytest.fixture(scope="session")
 def toy_folder(tmp_path_factory: pytest.TempPathFactory, toy_table: RayTable) -> Path:
     folder = tmp_path_factory.mktemp("toy-model")
-    scenarios = {"raw": ScenarioConfig.model_validate({**QUIET}), "mixed": TOY_SCENARIOS}
+    scenarios = {"raw": ScenarioConfig.model_validate(QUIET), "mixed": TOY_SCENARIOS}
     train_model(toy_config(), toy_table, folder, recipe={"note": "invented"}, scenarios=scenarios)
     return folder
 
 
 @pytest.fixture(scope="session")
 def toy_model(toy_folder: Path) -> RangeModel:
-    from protonqa.range_model.model_file import load_model
-
     return load_model(toy_folder)
 
 
