@@ -32,6 +32,11 @@ from protonqa.values import (
 )
 
 SCHEMA = "protonqa.result/1"
+# Keys of the structure itself, which no flat number may replace.
+_OWN_KEYS = frozenset(
+    "schema analysis title version state reason measurements findings tables figures artefacts provenance timings_s "
+    "parts".split()
+)
 
 
 def result_to_json(result: AnalysisResult, *, indent: int | None = 1) -> str:
@@ -86,6 +91,7 @@ def result_to_plain(result: AnalysisResult) -> dict[str, Any]:
         "version": result.version,
         "state": result.state.value,
         "reason": result.reason,
+        **_flat(result),
         "measurements": {name: _measurement_plain(result.measurements[name]) for name in sorted(result.measurements)},
         "findings": [finding_to_plain(finding) for finding in result.findings],
         "tables": [_table_plain(table) for table in result.tables],
@@ -95,6 +101,18 @@ def result_to_plain(result: AnalysisResult) -> dict[str, Any]:
         "timings_s": to_plain(result.timings_s, "timings_s"),
         "parts": [result_to_plain(part) for part in result.parts],
     }
+
+
+def _flat(result: AnalysisResult) -> dict[str, Any]:
+    """Every measurement once more as one plain number under ``name_unit``, for readers that want no structure."""
+    flat: dict[str, Any] = {}
+    for name in sorted(result.measurements):
+        one = result.measurements[name]
+        key = name if one.unit in ("", "1") else f"{name}_{one.unit}"
+        flat[key] = to_plain(one.value, name)
+        if name == "mean_shift":
+            flat["interval_mm"] = None if one.low is None or one.high is None else [float(one.low), float(one.high)]
+    return {key: value for key, value in flat.items() if key not in _OWN_KEYS}
 
 
 def finding_to_plain(finding: Finding) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from protonqa.app.forward import FieldSimulation, pet_grid, pet_of_field, simulate_field
 from protonqa.values import Beam, BeamModel, Hlut, IonPlan, PatientIdentity, Timeline, Volume
 
+#: Cross section of the rays of the truth: that of the rays `verify` judges.
+RAY_WIDTH_MM = 8.0
 #: Irradiation end of made cases: a fixed moment, so that the same seed gives the same files.
 BEAM_OFF = datetime(2026, 1, 5, 10, 30, 0, tzinfo=UTC)
 
@@ -21,7 +23,9 @@ BEAM_OFF = datetime(2026, 1, 5, 10, 30, 0, tzinfo=UTC)
 class DeliverySettings:
     """How the delivered side of a made case differs from what `verify` assumes."""
 
-    timeline: Timeline = Timeline(irradiation_s=90.0, delay_s=150.0, acquisition_s=1200.0)
+    timeline: Timeline = field(
+        default_factory=lambda: Timeline(irradiation_s=90.0, delay_s=150.0, acquisition_s=1200.0)
+    )
     washout: str = "toramatsu-o15"
     cross_sections: str = "gate"
     psf_mm: float = 5.0
@@ -139,6 +143,6 @@ def true_shift_mm(case: MadeCase, planning_ct: Volume, lateral_mm: NDArray[np.fl
     depth = np.arange(n_depth) + 0.5
     ranges = []
     for simulation in (case.planned, case.delivered):
-        curves = depth_profiles(simulation.dose(), rays, n_depth, cross_section_mm=4.0)
+        curves = depth_profiles(simulation.dose(), rays, n_depth, cross_section_mm=RAY_WIDTH_MM)
         ranges.append(distal_ranges(depth, curves).value_mm)
     return float(np.nanmean(ranges[1] - ranges[0]))

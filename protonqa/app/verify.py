@@ -8,10 +8,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from protonqa.app.analyses import RunParams
-from protonqa.app.analyses import run as run_analysis
+from protonqa.analyses.registry import load_analysis
+from protonqa.analyses.run_folder import prove_writable
+from protonqa.analyses.runner import check_params
+from protonqa.app.analyses import run_into_folder
+from protonqa.app.inputs import load_inputs
+from protonqa.app.progress import stages
 from protonqa.device import CPU, Device
-from protonqa.values import AnalysisResult
+from protonqa.values import AnalysisResult, Finding, Severity
 
 WashoutName = Literal["none", "mizuno-brain", "mizuno-muscle", "parodi-hu", "toramatsu-o15"]
 _INPUTS = ("ct", "pet", "plan", "dose", "hlut", "beam_model", "expected")
@@ -27,6 +31,7 @@ class VerifyCommand(BaseModel):
     plan: Path = Field(description="RT Ion Plan.")
     out: Path = Field(description="Folder of the result.")
     dose: Path | None = Field(None, description="RT Dose of the beam.")
+    structures: Path | None = Field(None, description="RT Structure Set; not used yet, a finding says so.")
     hlut: Path | None = Field(None, description="HU calibration (CSV).")
     beam_model: Path | None = Field(None, description="Beam model of the machine.")
     expected: Path | None = Field(None, description="Expected PET, as expected-pet writes it; else it is simulated.")
@@ -42,12 +47,11 @@ class VerifyCommand(BaseModel):
     method: Literal["auto", "model", "a50"] | None = Field(None, description="Range estimator.")
     anonymous: bool = Field(False, description="Withhold identity in the report.")
 
-    def as_run(self) -> RunParams:
-        """The same as a run of the analysis."""
-        given = {k: v for k, v in self.model_dump().items() if v is not None}
+    def split(self) -> tuple[dict[str, Path], dict[str, Any]]:
+        """Inputs and parameters of the analysis."""
+        given = {k: v for k, v in self.model_dump(exclude={"out", "anonymous", "structures"}).items() if v is not None}
         inputs = {name: given.pop(name) for name in _INPUTS if name in given}
-        out, anonymous = given.pop("out"), given.pop("anonymous")
-        return RunParams(name="range-verification", inputs=inputs, params=given, out=out, anonymous=anonymous)
+        return inputs, given
 
 
 def verify(
@@ -57,8 +61,32 @@ def verify(
     device: Device = CPU,
     progress: Callable[[float, float, str], None] | None = None,
 ) -> AnalysisResult:
-    """Read, verify and write result, report and manifest; see ``protonqa.app.analyses.run``."""
-    return run_analysis(command.as_run(), seed=seed, device=device, progress=progress)
+    """Read, verify and write result, report and manifest; raises as ``protonqa.app.analyses.run``."""
+    loaded = load_analysis("range-verification")
+    inputs, params = command.split()
+    checked = check_params(loaded.analysis, params)
+    prove_writable(command.out)
+    reading, running = stages(progress, (1, 9))
+    reading(0, 1, "reading")
+    values, findings = load_inputs(loaded.analysis.inputs, inputs)
+    return run_into_folder(
+        loaded,
+        values,
+        checked,
+        out=command.out,
+        seed=seed,
+        device=device,
+        progress=running,
+        findings=findings + _unused(command),
+        anonymous=command.anonymous,
+    )
+
+
+def _unused(command: VerifyCommand) -> tuple[Finding, ...]:
+    if command.structures is None:
+        return ()
+    text = "An RT Structure Set was given; this version does not use it."
+    return (Finding(severity=Severity.INFO, code="STRUCTURES-NOT-USED", text=text),)
 
 
 def verify_plain(result: AnalysisResult, out: Path) -> dict[str, Any]:

@@ -44,15 +44,15 @@ class TrainingSetConfig(Settings):
     """What is simulated. `seed` and these numbers fix the set to the bit."""
 
     seed: int = 1
-    twins: int = Field(72, ge=3)
+    twins: int = Field(40, ge=3)
     fields_per_twin: int = Field(3, ge=0)
     pencils_per_twin: int = Field(5, ge=0)
-    slab_phantoms: int = Field(48, ge=0)
+    slab_phantoms: int = Field(40, ge=0)
     pencils_per_slab: int = Field(5, ge=0)
-    protons_per_field: int = Field(100_000, ge=1000)
-    protons_per_pencil: int = Field(10_000, ge=500)
+    protons_per_field: int = Field(80_000, ge=1000)
+    protons_per_pencil: int = Field(8_000, ge=500)
     field_half_mm: float = Field(18.0, ge=8.0, le=60.0)
-    rays_per_field: int = Field(56, ge=1)
+    rays_per_field: int = Field(48, ge=1)
     sobp_share: float = Field(0.5, ge=0.0, le=1.0)
     #: Share of beams whose patient is treated on another day than the planning CT shows.
     other_day_share: float = Field(0.6, ge=0.0, le=1.0)
