@@ -14,6 +14,7 @@ import pytest
 
 import protonqa
 from protonqa.cli.commands import COMMANDS
+from protonqa.cli.frame import build_app
 from protonqa.tables import table_header
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -131,11 +132,31 @@ def test_document_links_lead_somewhere(path):
     assert [target for target in local if not (path.parent / target).exists()] == []
 
 
-@pytest.mark.parametrize("path", documents(), ids=relative)
-def test_document_names_only_commands_that_exist(path):
-    """A reader types what stands in a code block."""
-    text = path.read_text(encoding="utf-8")
+def typed_commands(text: str) -> list[tuple[str, set[str]]]:
+    """What a reader would type: command and options of every call of protonqa in code blocks and in inline code."""
     blocks = re.findall(r"```(?:sh|bash|text|console|powershell)?\n(.*?)```", text, flags=re.DOTALL)
-    lines = "\n".join(blocks) + "\n" + "\n".join(re.findall(r"`(protonqa [^`]+)`", text))
-    used = set(re.findall(r"(?:^|[\s\\/])protonqa ([a-z][a-z-]*)", lines, flags=re.MULTILINE))
-    assert used <= {command.name for command in COMMANDS}
+    inline = re.findall(r"`(protonqa [^`]+)`", text)
+    lines = "\n".join((*blocks, *inline)).replace("\\\n", " ").splitlines()
+    calls = [re.search(r"(?:^|[\\/])protonqa ([a-z][a-z-]*)(.*)", line.strip()) for line in lines]
+    return [(call[1], set(re.findall(r"(?<!\S)--[a-z][a-z-]*", call[2]))) for call in calls if call]
+
+
+@pytest.mark.parametrize("path", documents(), ids=relative)
+def test_document_shows_only_commands_and_options_that_exist(path):
+    """A reader types what stands in a code block; the first error would be the last try."""
+    app, own_help = build_app(), {command.name for command in COMMANDS if command.own_help}
+    wrong = []
+    for command, options in typed_commands(path.read_text(encoding="utf-8")):
+        if command not in {one.name for one in COMMANDS}:
+            wrong.append(command)
+        elif command not in own_help:
+            known = {name for one in app[command].assemble_argument_collection() for name in one.names}
+            wrong += [f"{command} {option}" for option in sorted(options - known)]
+    assert wrong == []
+
+
+def test_typed_commands_are_found_in_documents():
+    """The search itself: continued lines, a path before the program, inline code, and no word of running text."""
+    block = "```sh\n.venv/bin/protonqa plan --ct ct/ \\\n   --out p.dcm\n```"
+    text = f"protonqa is a program\n{block}\nor `protonqa verify --json`."
+    assert typed_commands(text) == [("plan", {"--ct", "--out"}), ("verify", {"--json"})]
