@@ -75,7 +75,7 @@ class CrossSections:
         return np.asarray(np.interp(energy, curve[0], curve[1], left=0.0))
 
     def production_per_g(self, material: Material, energy_mev: ArrayLike) -> NDArray[np.float64]:
-        """Nuclei produced per proton and g/cm2 of path; shape (n_channel, *energy)."""
+        """Nuclei produced per proton and g/cm2 of path; shape ``(n_channel, *energy)``."""
         energy = np.asarray(energy_mev, dtype=np.float64)
         out = np.zeros((len(CHANNELS), *energy.shape))
         for i, channel in enumerate(CHANNELS):
