@@ -26,6 +26,7 @@ def result_text(result: AnalysisResult, out: Path | None = None) -> str:
 
 
 def _measurement(one: Measurement) -> str:
-    value = "no value" if one.value is None else f"{one.value:.4g} {one.unit}".strip()
+    unit = "" if one.unit == "1" else one.unit
+    value = "no value" if one.value is None else f"{one.value:.4g} {unit}".strip()
     interval = "" if one.low is None or one.high is None else f" ({one.low:.4g} to {one.high:.4g})"
     return f"{one.title or one.name}: {value}{interval}"

@@ -23,6 +23,7 @@ from protonqa.report.document import (
     Signature,
     Verdict,
 )
+from protonqa.report.page_one import fits_page_one
 from protonqa.report.scrub import each_text, scrubbed
 from protonqa.report.subject import ReportSubject
 from protonqa.report.text import NBSP, clean
@@ -37,8 +38,6 @@ from protonqa.report.wording import (
 )
 from protonqa.values import AnalysisResult, Finding, ImageFigure, LineFigure, Measurement, Severity, State, Table
 
-#: Lines of findings that leave room for the map on page one.
-_FEW_LINES = 12
 PLANNING_MARGIN = "3.5 % + 1 mm"
 ROLES = ("Performed by", "Reviewed by (medical physicist)")
 _WEIGHT = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
@@ -78,9 +77,11 @@ def build_document(
     else:
         blocks += _own_blocks(result) if result.parts else []
         only = result.parts[0] if result.parts else result
-        # With few findings the map and the numbers stand on page one, below them.
-        few = sum(1 + len(one.text) // 80 for one in findings) <= _FEW_LINES
-        blocks += _section(only, "Evidence", _action_level(result, only), compact=not few)
+        # The map and the numbers stand on page one where they fit; else a compact section begins page two.
+        section = _section(only, "Evidence", _action_level(result, only), compact=False)
+        if not fits_page_one([*blocks, *section]):
+            section = _section(only, "Evidence", _action_level(result, only), compact=True)
+        blocks += section
     blocks += _traceability(result, anonymous, new_page=any(isinstance(one, FigureBlock) for one in blocks[-1:]))
     blocks.append(Signature(roles=ROLES))
     document = ReportDocument(

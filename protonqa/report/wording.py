@@ -70,7 +70,9 @@ def interval(measurement: Measurement, *, decimals: int | None = None) -> str:
 def with_unit(measurement: Measurement, *, decimals: int | None = None) -> str:
     """Value and unit."""
     value = number(measurement.value, measurement.unit, signed=is_signed(measurement), decimals=decimals)
-    return f"{value}{NBSP}{measurement.unit}".strip() if measurement.value is not None else value
+    # The unit one is not written.
+    unit = "" if measurement.unit == "1" else measurement.unit
+    return f"{value}{NBSP}{unit}".strip() if measurement.value is not None else value
 
 
 def verdict_sentence(result: AnalysisResult) -> str:

@@ -353,3 +353,16 @@ def test_curves_of_a_single_point_and_far_marks_are_drawn(field, created):
     empty = LineFigure(name="e", title="E", x_label="x", y_label="y", series=())
     document = build_document(dataclasses.replace(field, figures=(figure, empty)), created=created)
     assert pdf_bytes(document).startswith(b"%PDF-")
+
+
+def test_the_evidence_stands_on_page_one_where_it_fits(documents, pages_of, field, subject, created):
+    """With few findings the map and the numbers follow the verdict; with many they begin page two, whole."""
+    pages = pages_of(documents["field"])
+    assert "Range difference" in pages[0]
+    assert "Method bias" in pages[0]
+    found = tuple(Finding(severity=Severity.WARNING, code="F", text=f"doubt {n} " * 12) for n in range(14))
+    pages = pages_of(build_document(dataclasses.replace(field, findings=found), subject, created=created))
+    assert len(pages) == 3
+    assert "doubt 13" in pages[0]
+    assert "Range difference" in pages[1]
+    assert "Ray deep" in pages[1]
