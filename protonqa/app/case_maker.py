@@ -8,13 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from protonqa.app.forward import FieldSimulation, pet_grid, pet_of_field, simulate_field
+from protonqa.analyses.forward import FieldSimulation, pet_grid, pet_of_field, simulate_field
 from protonqa.values import Beam, BeamModel, Hlut, IonPlan, PatientIdentity, Timeline, Volume
 
-#: Cross section of the rays of the truth: that of the rays `verify` judges.
-RAY_WIDTH_MM = 8.0
 #: Irradiation end of made cases: a fixed moment, so that the same seed gives the same files.
 BEAM_OFF = datetime(2026, 1, 5, 10, 30, 0, tzinfo=UTC)
 
@@ -125,24 +122,3 @@ def write_case(
         planned=planned,
         delivered=delivered,
     )
-
-
-def true_shift_mm(case: MadeCase, planning_ct: Volume, lateral_mm: NDArray[np.float64]) -> float:
-    """Mean difference of R80 between delivered and planned dose on rays at BEV positions (the Monte Carlo truth)."""
-    from protonqa.geometry.body import body_mask
-    from protonqa.geometry.rays import cast_rays_at, depth_profiles
-    from protonqa.physics.beam_models import generic_beam_model
-    from protonqa.physics.curves import distal_ranges
-
-    sad = case.beam.virtual_sad_mm or generic_beam_model().virtual_sad_mm
-    rays = cast_rays_at(
-        body_mask(planning_ct), planning_ct.grid, case.planned.frame, np.asarray(lateral_mm), sad_mm=sad
-    )
-    rays = rays.select(rays.valid)
-    n_depth = int(min(rays.body_depth_mm.max(), 448))
-    depth = np.arange(n_depth) + 0.5
-    ranges = []
-    for simulation in (case.planned, case.delivered):
-        curves = depth_profiles(simulation.dose(), rays, n_depth, cross_section_mm=RAY_WIDTH_MM)
-        ranges.append(distal_ranges(depth, curves).value_mm)
-    return float(np.nanmean(ranges[1] - ranges[0]))

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from protonqa.app.case_maker import DeliverySettings, MadeCase, true_shift_mm, write_case
+from protonqa.analyses.range_verification.truth import judged_rays, true_shift_mm
+from protonqa.app.case_maker import DeliverySettings, MadeCase, write_case
 from protonqa.app.progress import stages
 from protonqa.app.verify import VerifyCommand, verify, verify_plain
 from protonqa.device import CPU, Device
-from protonqa.values import AnalysisResult, ImageFigure, IonPlan, PatientIdentity, Volume
+from protonqa.geometry.body import body_mask
+from protonqa.values import AnalysisResult, IonPlan, PatientIdentity, Volume
 
 FOUND_WITHIN_MM = 1.0
 PHANTOM = "abdomen"
@@ -91,7 +92,9 @@ def demo(
     )
     result = verify(command, seed=seed + 1, device=device, progress=checking)
     seconds = time.perf_counter() - began
-    planted = true_shift_mm(case, planning_ct, _judged_rays(result, case))
+    rays = judged_rays(result, case.beam.number)
+    body = body_mask(planning_ct)
+    planted = true_shift_mm(case.planned, case.delivered, body, planning_ct.grid, rays)
     return DemoOutcome(result=result, planted_shift_mm=planted, out=params.out / "result", seconds=seconds)
 
 
@@ -99,7 +102,6 @@ def make_demo_case(
     out: Path, *, seed: int, protons: int, progress: Callable[[float, float, str], None] | None = None
 ) -> tuple[MadeCase, Volume]:
     """The DICOM case, and the planning CT it was made from."""
-    from protonqa.geometry.body import body_mask
     from protonqa.phantom import voxel_phantom
     from protonqa.phantom.field_maker import make_field
     from protonqa.phantom.surface import paint_layer, peel_layer
@@ -134,17 +136,3 @@ def _liver_point(phantom: Any) -> tuple[float, float, float]:
     """Centre of gravity of the liver (LPS, mm)."""
     inside = np.argwhere(phantom.tissue_mask("liver"))
     return tuple(float(v) for v in phantom.grid.world_from_index(inside.mean(axis=0)[::-1]))  # type: ignore[return-value]
-
-
-def _judged_rays(result: AnalysisResult, case: MadeCase) -> NDArray[np.float64]:
-    """BEV positions of the rays that the verdict rests on; the axis where there are none."""
-    name = f"shift-map-{case.beam.number}"
-    image = next((f for f in result.figures if isinstance(f, ImageFigure) and f.name == name), None)
-    if image is None or not np.isfinite(image.image).any():
-        return np.zeros((1, 2))
-    n_y, n_x = image.image.shape
-    left, right, low, high = image.extent_mm
-    x = left + (np.arange(n_x) + 0.5) * (right - left) / n_x
-    y = low + (np.arange(n_y) + 0.5) * (high - low) / n_y
-    row, column = np.nonzero(np.isfinite(image.image))
-    return np.stack([x[column], y[row]], axis=1)

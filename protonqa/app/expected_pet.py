@@ -70,7 +70,7 @@ def expected_pet(
     InputError, DicomError, StoreError
     """
     from protonqa.activity.washout import washout_findings
-    from protonqa.app.forward import choose_beam, pet_grid, pet_of_field, simulate_field
+    from protonqa.analyses.forward import choose_beam, pet_grid, pet_of_field, simulate_field
     from protonqa.dicom import read_case
     from protonqa.dicom.write_identity import DicomIdentity
     from protonqa.dicom.write_pet import write_pet

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from protonqa.errors import Cancelled, NotEvaluableError
+from protonqa.analyses.forward import simulate_field
+from protonqa.errors import NotEvaluableError
 from protonqa.geometry.body import body_mask
 from protonqa.geometry.frames import BeamFrame, beam_frame
 from protonqa.geometry.rays import RaySet, cast_rays, depth_profiles, lateral_lattice
 from protonqa.physics.curves import RangeMark, distal_range, is_range_mixed
-from protonqa.physics.emission import cross_section_set
 from protonqa.values import Beam, BeamModel, Case, DoseImage, Finding, Grid, Hlut, Severity, Volume
 
 Floats = NDArray[np.float64]
@@ -85,10 +85,6 @@ def plan_field(
     NotEvaluableError
         The beam cannot be evaluated, or no ray has a planned range.
     """
-    from protonqa.montecarlo.medium import medium_from_hu
-    from protonqa.montecarlo.simulation import simulate
-    from protonqa.montecarlo.source import field_source
-
     if case.plan is None:
         raise NotEvaluableError("there is no plan", remedy="give the RT Ion Plan of the field")
     if beam.unsupported:
@@ -102,17 +98,19 @@ def plan_field(
         raise NotEvaluableError("no ray of the field meets the body", remedy="check plan, CT and isocentre")
     places = np.stack(np.unravel_index(np.flatnonzero(every.valid), (y_mm.size, x_mm.size)), axis=1)
     rays = every.select(every.valid)
-    medium = medium_from_hu(case.ct, hlut=hlut)
-    box = _box_around(case.ct.grid, rays)
-    result = simulate(
-        medium=medium,
-        source=field_source(case.ct.grid, beam, frame, model),
+    simulation = simulate_field(
+        case.ct,
+        case.plan,
+        beam,
         protons=protons,
         seed=seed,
-        cross_sections=None if cross_sections == "recommended" else cross_section_set(cross_sections),
-        box=box,
-        progress=lambda done, total: _tell(progress, done, total),
+        hlut=hlut,
+        model=model,
+        cross_sections=cross_sections,
+        box=_box_around(case.ct.grid, rays),
+        progress=progress,
     )
+    result = simulation.result
     dose, source, dose_findings = _planned_dose(case, beam, result.dose_volume())
     n_depth = int(min(np.ceil(rays.body_depth_mm.max()), MAX_DEPTH_MM))
     curves = depth_profiles(dose, rays, n_depth, cross_section_mm=pitch_mm)
@@ -120,10 +118,7 @@ def plan_field(
     if not np.isfinite(r80).any():
         raise NotEvaluableError("no ray has a planned range", remedy="check that plan, dose and CT belong together")
     n_depth = int(min(np.nanmax(r80) + BEYOND_MM, MAX_DEPTH_MM))
-    rsp = Volume(grid=case.ct.grid, array=medium.rsp, unit="RSP")
-    start = np.rint(case.ct.grid.index_from_world(box.origin_mm)).astype(int)
-    nz, ny, nx = box.shape
-    hu_box = medium.hu[start[2] : start[2] + nz, start[1] : start[1] + ny, start[0] : start[0] + nx]
+    rsp = Volume(grid=case.ct.grid, array=simulation.rsp, unit="RSP")
     return PlannedField(
         beam=beam,
         frame=frame,
@@ -135,22 +130,15 @@ def plan_field(
         planned_r80_mm=r80,
         evaluable=_evaluable(reference, r80, places, (y_mm.size, x_mm.size), pitch_mm, psf_mm),
         range_mixed=mixed,
-        rsp=depth_profiles(rsp, rays, n_depth, cross_section_mm=width_mm),
+        rsp=depth_profiles(rsp, rays, n_depth, sampling="voxel", cross_section_mm=width_mm),
         hu=depth_profiles(case.ct, rays, n_depth, cross_section_mm=width_mm, outside=-1000.0),
-        box=box,
+        box=result.grid,
         nuclei=result.nuclei * np.float32(result.field_protons),
-        hu_box=hu_box,
+        hu_box=simulation.hu,
         simulated=float(result.protons),
         dose_source=source,
         findings=result.findings + dose_findings,
     )
-
-
-def _tell(progress: Callable[[float, float, str], None], done: int, total: int) -> None:
-    try:
-        progress(done, total, "simulating the plan")
-    except Cancelled:
-        raise
 
 
 def _field_lattice(beam: Beam, pitch_mm: float) -> tuple[Floats, Floats]:

@@ -20,10 +20,11 @@ _CORRIDOR_MARGIN_MM = 40.0
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FieldSimulation:
-    """The Monte Carlo of one beam on one anatomy, with the CT numbers of its box."""
+    """The Monte Carlo of one beam on one anatomy, with the CT numbers of its box and the RSP of the whole grid."""
 
     result: MonteCarloResult
     hu: NDArray[np.float32]
+    rsp: NDArray[np.float32]
     beam: Beam
     frame: BeamFrame
 
@@ -63,9 +64,10 @@ def simulate_field(
     hlut: Hlut | None = None,
     model: BeamModel | None = None,
     cross_sections: str = "recommended",
+    box: Grid | None = None,
     progress: Callable[[float, float, str], None] | None = None,
 ) -> FieldSimulation:
-    """Monte Carlo of a beam on a CT; volumes are tallied on the corridor of the field."""
+    """Monte Carlo of a beam on a CT; volumes are tallied on `box`, by default the corridor of the field."""
     from protonqa.montecarlo.medium import medium_from_hu
     from protonqa.montecarlo.simulation import simulate
     from protonqa.montecarlo.source import field_source
@@ -74,7 +76,7 @@ def simulate_field(
 
     frame = beam_frame(plan.patient_position, beam.gantry_deg, beam.couch_deg, beam.isocenter_mm)
     medium = medium_from_hu(ct, hlut=hlut)
-    box = corridor(ct.grid, frame, beam)
+    box = box or corridor(ct.grid, frame, beam)
 
     def tell(done: int, total: int) -> None:
         if progress is not None:
@@ -92,7 +94,7 @@ def simulate_field(
     start = np.rint(ct.grid.index_from_world(box.origin_mm)).astype(int)
     nz, ny, nx = box.shape
     hu = medium.hu[start[2] : start[2] + nz, start[1] : start[1] + ny, start[0] : start[0] + nx]
-    return FieldSimulation(result=result, hu=np.ascontiguousarray(hu), beam=beam, frame=frame)
+    return FieldSimulation(result=result, hu=np.ascontiguousarray(hu), rsp=medium.rsp, beam=beam, frame=frame)
 
 
 def corridor(grid: Grid, frame: BeamFrame, beam: Beam, margin_mm: float = _CORRIDOR_MARGIN_MM) -> Grid:
