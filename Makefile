@@ -20,7 +20,7 @@ TORCH_RANGE = $$($(BIN)/python -c "import tomllib; \
 	print(*(d for d in tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'] if d.startswith('torch')))")
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint suite docs clean
+.PHONY: help demo test lint style types layers suite docs clean
 
 help:
 	@echo "make demo   install into $(VENV) and verify the built-in case; report in $(OUT)/"
@@ -33,10 +33,15 @@ demo: $(VENV)/.installed
 
 test: lint suite
 
-lint: $(VENV)/.installed-test
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+lint: style types layers
+
+style: $(VENV)/.installed-test
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-test
 	$(BIN)/mypy
+
+layers: $(VENV)/.installed-test
 	$(BIN)/lint-imports --no-logo
 
 # Compiled kernels are invisible to the coverage tool, so their smallest cases run once more as plain Python.
