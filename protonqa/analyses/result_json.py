@@ -34,8 +34,22 @@ from protonqa.values import (
 SCHEMA = "protonqa.result/1"
 # Keys of the structure itself, which no flat number may replace.
 _OWN_KEYS = frozenset(
-    "schema analysis title version state reason measurements findings tables figures artefacts provenance timings_s "
-    "parts".split()
+    [
+        "schema",
+        "analysis",
+        "title",
+        "version",
+        "state",
+        "reason",
+        "measurements",
+        "findings",
+        "tables",
+        "figures",
+        "artefacts",
+        "provenance",
+        "timings_s",
+        "parts",
+    ]
 )
 
 
@@ -92,7 +106,7 @@ def result_to_plain(result: AnalysisResult) -> dict[str, Any]:
         "state": result.state.value,
         "reason": result.reason,
         **_flat(result),
-        "measurements": {name: _measurement_plain(result.measurements[name]) for name in sorted(result.measurements)},
+        "measurements": {name: _measurement_plain(one) for name, one in result.measurements.items()},
         "findings": [finding_to_plain(finding) for finding in result.findings],
         "tables": [_table_plain(table) for table in result.tables],
         "figures": [_figure_plain(figure) for figure in result.figures],

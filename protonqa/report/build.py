@@ -33,6 +33,7 @@ from protonqa.report.wording import (
     interval,
     is_signed,
     number,
+    sentence,
     verdict_sentence,
     with_unit,
 )
@@ -43,6 +44,7 @@ ROLES = ("Performed by", "Reviewed by (medical physicist)")
 _WEIGHT = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
 #: Provenance that has a place of its own in the report.
 _PLACED = frozenset({"parameters", "parameter_info", "versions", "device", "seed", "tables", "started_utc", "error"})
+_NOT_MEASURED = frozenset({"action_level", "planning_margin", "beam"})
 _PLACED_TOO = frozenset({"analysis", "analysis_version", "origin"})
 
 
@@ -175,10 +177,13 @@ def _findings(result: AnalysisResult) -> tuple[Finding, ...]:
                 prefix = f"{_field_title(part, index)}: " if len(result.parts) > 1 else ""
                 found.append(replace(one, text=f"{prefix}{one.text}"))
     found.sort(key=lambda one: _WEIGHT.get(one.severity, 0))
-    return tuple(replace(one, code=clean(one.code, limit=40), text=clean(one.text, limit=600)) for one in found)
+    return tuple(replace(one, code=clean(one.code, limit=40), text=sentence(one.text, limit=600)) for one in found)
 
 
 def _field_title(part: AnalysisResult, index: int) -> str:
+    beam = part.value("beam")
+    if beam is not None:
+        return f"Beam {number(beam, decimals=0)}"
     return clean(part.title or f"Field {index + 1}", limit=60)
 
 
@@ -265,7 +270,9 @@ def _measurement_table(section: AnalysisResult) -> GridTable | None:
         return None
     levels = {confidence_text(one) for one in section.measurements.values() if one.low is not None}
     level = levels.pop() if len(levels) == 1 else ""
-    rows = tuple((_title(one), _value_text(one, unit=True), interval(one)) for one in section.measurements.values())
+    # Limits and the beam's number stand in the head of the report; here is what was measured.
+    shown = [one for one in section.measurements.values() if one.name not in _NOT_MEASURED]
+    rows = tuple((_title(one), _value_text(one, unit=True), interval(one)) for one in shown)
     return GridTable(
         title="Measurements",
         columns=("Quantity", "Value", f"{level}interval".capitalize()),
@@ -331,7 +338,7 @@ def _parameter_table(known: Mapping[str, Any]) -> Facts | None:
         unit = "" if values[name] is None else clean(about.get("unit", ""), limit=20)
         title = clean(about.get("title") or _words(name), limit=60)
         rows.append((title, f"{_plain_text(values[name])}{NBSP}{unit}".strip()))
-    return Facts(title="Parameters", rows=tuple(rows), columns=2) if rows else None
+    return Facts(title="Parameters", rows=tuple(rows), columns=2, label_mm=44.0) if rows else None
 
 
 def _words(name: str) -> str:
@@ -369,7 +376,7 @@ def _timing_table(result: AnalysisResult) -> Facts | None:
         (clean(_words(name), limit=40), f"{number(float(value), decimals=1)} s")
         for name, value in result.timings_s.items()
     )
-    return Facts(title="Time used", rows=rows, columns=3) if rows else None
+    return Facts(title="Time used", rows=rows, columns=3, label_mm=32.0) if rows else None
 
 
 def _plain_text(value: object) -> str:

@@ -40,11 +40,12 @@ class KeyNumbers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """Label and value rows in `columns` columns."""
+    """Label and value rows in `columns` columns, the labels `label_mm` wide."""
 
     title: str
     rows: tuple[tuple[str, str], ...]
     columns: int = 2
+    label_mm: float = 27.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

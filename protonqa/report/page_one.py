@@ -37,7 +37,7 @@ def _height_mm(block: Block, *, half: bool) -> float:
         case FigureBlock():
             return 10.0 + FIGURE_MM[block.size][1] + (4.0 if block.note else 0.0)
         case GridTable():
-            letters = 31 if half else 90
+            letters = 38 if half else 90
             return 14.0 + sum(1.4 + _LINE_MM * ceil(len(row[0]) / letters) for row in block.rows)
         case Pair():
             return 3.0 + max(_height_mm(block.left, half=True), _height_mm(block.right, half=True))

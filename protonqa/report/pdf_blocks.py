@@ -30,7 +30,17 @@ from protonqa.report.document import (
 )
 from protonqa.report.figures import figure_png
 from protonqa.report.fonts import BOLD, REGULAR, font_runs
-from protonqa.report.style import FIGURE_MM, INK, MUTED, RULE, SEVERITY_COLOUR, SHADE, STATE_COLOUR, STATE_SIGN
+from protonqa.report.style import (
+    FIGURE_MM,
+    INK,
+    MUTED,
+    PAIR_SHARE,
+    RULE,
+    SEVERITY_COLOUR,
+    SHADE,
+    STATE_COLOUR,
+    STATE_SIGN,
+)
 from protonqa.report.text import visual_order
 
 _GUTTER = 5 * mm
@@ -139,7 +149,7 @@ def _facts(block: Facts, width: float) -> list[Any]:
     """Label and value rows, read down the columns."""
     columns = min(block.columns, max(len(block.rows), 1))
     per_column = -(-len(block.rows) // columns)
-    label_width = 27 * mm if columns < 3 else 32 * mm
+    label_width = block.label_mm * mm
     rows = []
     for row in range(per_column):
         cells: list[Any] = []
@@ -198,7 +208,7 @@ def _figure(block: FigureBlock, width: float) -> Flowable:
 
 def _grid_table(block: GridTable, width: float) -> list[Any]:
     if not block.rows:
-        return _titled(block.title, [paragraph("No rows.", "cell")])
+        return _titled(block.title, [paragraph("None.", "cell")])
     head = [
         paragraph(text, "column_right" if index in block.numeric else "column")
         for index, text in enumerate(block.columns)
@@ -245,9 +255,12 @@ def _column_widths(block: GridTable, width: float) -> list[float]:
 
 
 def _pair(block: Pair, width: float) -> Flowable:
-    half = (width - _GUTTER) / 2
-    cells: Sequence[Any] = [_loose(flowables(block.left, half)), "", _loose(flowables(block.right, half))]
-    table = Grid([cells], colWidths=[half, _GUTTER, half])
+    # A table beside a map needs the wider half, or its names break into many lines.
+    share = PAIR_SHARE if isinstance(block.right, GridTable) else 0.5
+    left = share * (width - _GUTTER)
+    right = width - _GUTTER - left
+    cells: Sequence[Any] = [_loose(flowables(block.left, left)), "", _loose(flowables(block.right, right))]
+    table = Grid([cells], colWidths=[left, _GUTTER, right])
     table.setStyle(
         [("VALIGN", (0, 0), (-1, -1), "TOP")]
         + [(f"{side}PADDING", (0, 0), (-1, -1), 0) for side in ("LEFT", "RIGHT", "TOP", "BOTTOM")]

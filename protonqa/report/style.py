@@ -19,5 +19,7 @@ STATE_COLOUR = {
 STATE_SIGN = {State.PASS: "✓", State.FAIL: "✗", State.NOT_EVALUABLE: "?", State.ERROR: "!"}
 SEVERITY_COLOUR = {Severity.CRITICAL: "#A63A00", Severity.WARNING: "#6B5200", Severity.INFO: "#38536B"}
 
+#: Share of the width that a map gets beside a table.
+PAIR_SHARE = 0.445
 #: Width and height of a figure by its place; PDF fills the width it has.
-FIGURE_MM = {"map": (85.0, 72.0), "curve": (176.0, 43.0), "tall": (176.0, 68.0), "wide": (176.0, 88.0)}
+FIGURE_MM = {"map": (78.0, 68.0), "curve": (176.0, 43.0), "tall": (176.0, 68.0), "wide": (176.0, 88.0)}

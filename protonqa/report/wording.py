@@ -78,25 +78,25 @@ def with_unit(measurement: Measurement, *, decimals: int | None = None) -> str:
 def verdict_sentence(result: AnalysisResult) -> str:
     """The verdict in one or two sentences, with the number it rests on."""
     if result.state in (State.NOT_EVALUABLE, State.ERROR):
-        return _sentence(result.reason)
+        return sentence(result.reason)
     shift = result.measurements.get("mean_shift")
     if shift is None or shift.value is None:
-        return _sentence(result.reason) or MEANING[result.state]
-    sentence = f"Mean range shift {with_unit(shift, decimals=1)}"
+        return sentence(result.reason) or MEANING[result.state]
+    text = f"Mean range shift {with_unit(shift, decimals=1)}"
     if shift.low is not None and shift.high is not None:
         level = f"{confidence_text(shift)}interval "
         low = number(shift.low, signed=True, decimals=1)
         high = number(shift.high, signed=True, decimals=1)
-        sentence += f" ({level}{low} to {high}{NBSP}{shift.unit})"
-    sentence += f"; {_direction(shift.value)}."
+        text += f" ({level}{low} to {high}{NBSP}{shift.unit})"
+    text += f"; {_direction(shift.value)}."
     if result.reason.lower().startswith("mean shift"):
-        return sentence
-    return f"{sentence} {_sentence(result.reason)}".strip()
+        return text
+    return f"{text} {sentence(result.reason)}".strip()
 
 
-def _sentence(text: str) -> str:
-    """A reason as a sentence: capital and full stop."""
-    line = clean(text, limit=400)
+def sentence(text: str, *, limit: int = 400) -> str:
+    """A reason or finding as a sentence: capital and full stop."""
+    line = clean(text, limit=limit)
     line = line[:1].upper() + line[1:]
     return line if not line or line[-1] in ".?!…" else f"{line}."
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from protonqa import __version__
 from protonqa.cli.commands import COMMANDS
 
 
@@ -20,7 +21,7 @@ def test_help_and_version(shell):
     assert "not for treatment decisions" in " ".join(page.out.split())
     places = [page.out.index(f" {command.name} ") for command in COMMANDS]
     assert places == sorted(places)
-    assert shell("--version").out.strip() == "0.1.0"
+    assert shell("--version").out.strip() == __version__
 
 
 @pytest.mark.parametrize("command", [command.name for command in COMMANDS])
