@@ -83,7 +83,7 @@ class RangeVerification:
 
 
 def _beam_number(beam: Beam) -> Measurement:
-    return Measurement(name="beam", title="Beam number", value=float(beam.number), unit="1")
+    return Measurement(name="beam", title="Beam number", value=float(beam.number), unit="")
 
 
 def _not_evaluable(reason: str, findings: tuple[Finding, ...]) -> AnalysisResult:

@@ -184,7 +184,7 @@ def _result(
         state=state,
         reason=reason,
         measurements={m.name: m for m in measurements},
-        tables=(_groups_table(c), _refused_table(c)),
+        tables=tuple(table for table in (_groups_table(c), _refused_table(c)) if table.rows),
         figures=figures,
         findings=_findings(c, doubts, measurements),
         provenance={"planned_range_from": field.dose_source, "simulated_protons": field.simulated},
@@ -218,7 +218,7 @@ def _measurements(
         return Measurement(name=name, title=title, value=kept, unit="mm", **more)
 
     def number(name: str, title: str, value: float | None) -> Measurement:
-        return Measurement(name=name, title=title, value=value, unit="1")
+        return Measurement(name=name, title=title, value=value, unit="")
 
     interval = (
         {"low": mean - half_width, "high": mean + half_width, "confidence": 0.95} if known and mean is not None else {}
