@@ -19,8 +19,18 @@ class Command:
 
 
 COMMANDS = (
+    Command("demo", "protonqa.cli.demo:demo", "A phantom case with a hidden range error, from DICOM to the report."),
+    Command("verify", "protonqa.cli.verify:verify", "The main job: range difference, verdict and report of a patient."),
+    Command("phantom", "protonqa.cli.phantom:phantom", "Voxelise a phantom or digital twin, as .mha or DICOM CT."),
+    Command("plan", "protonqa.cli.plan:plan", "Make a field for a spherical target, as RT Ion Plan."),
+    Command("simulate", "protonqa.cli.simulate:simulate", "Monte Carlo of a pencil beam or of a plan."),
+    Command("expected-pet", "protonqa.cli.expected_pet:expected_pet", "The PET that a plan should leave, as DICOM."),
+    Command("activity", "protonqa.cli.activity:activity", "Time line, washout and window on a simulated profile."),
+    Command("predict", "protonqa.cli.predict:predict", "Range and depth dose from activity profiles."),
+    Command("train", "protonqa.cli.train:train", "Training set, model, calibrated weights with their card."),
     Command("run", "protonqa.cli.run:run", "Run an analysis on files.", own_help=True),
     Command("analyses", "protonqa.cli.analyses:analyses", "List the analyses, their inputs and parameters."),
     Command("commission", "protonqa.cli.commission:commission", "Acceptance tests with known truth."),
+    Command("benchmark", "protonqa.cli.benchmark:benchmark", "Speed of this computer."),
     Command("doctor", "protonqa.cli.doctor:doctor", "What this computer has, and whether it computes correctly."),
 )
