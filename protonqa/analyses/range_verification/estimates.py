@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 # Below this likeness a measured profile is not the activity of this field.
 LEAST_CORRELATION = 0.5
+A50_SMOOTHING_MM = 6.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,7 +79,8 @@ def estimate(model: RangeModel | None, profiles: ProfileSet, device: Device) -> 
             reasons=found.reason,
             findings=found.findings,
         )
-    marks = a50s(profiles.depth_mm, profiles.activity, mask=profiles.mask)
+    # Noise lifts the local maximum and would pull A50 proximal; measured and expected are smoothed alike.
+    marks = a50s(profiles.depth_mm, profiles.activity, mask=profiles.mask, smooth_fwhm_mm=A50_SMOOTHING_MM)
     value = np.asarray(marks.value_mm, dtype=np.float64)
     nothing = np.full(value.shape, np.nan)
     return RangeEstimates(

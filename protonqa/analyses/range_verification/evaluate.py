@@ -24,6 +24,7 @@ from protonqa.analyses.range_verification.params import VerifyParams
 from protonqa.analyses.range_verification.planning import PlannedField, plan_field
 from protonqa.analyses.range_verification.uncertainty import statistical_sd_mm, systematic_sd_mm
 from protonqa.analyses.range_verification.verdict import Evidence, verdict
+from protonqa.geometry.resample import resample
 from protonqa.geometry.wepl import wepl_mm
 from protonqa.values import (
     AnalysisResult,
@@ -95,7 +96,8 @@ def evaluate_field(
     began = time.perf_counter()
     share(1.0, 1.0, "comparing activity")
     own = expected_activity(field, setting.timeline, washout=params.washout, psf_mm=setting.psf_mm)
-    volume = own if setting.expected is None else setting.expected.volume
+    # On the voxels of the measured PET: what its sampling does to a fall-off must be in both.
+    volume = resample(own if setting.expected is None else setting.expected.volume, setting.pet.volume.grid)
     size = {"psf_mm": setting.psf_mm, "width_mm": params.ray_width_mm}
     measured = profile_set(field, setting.pet.volume, setting.timeline, **size)
     expected = profile_set(field, volume, setting.timeline, **size)
