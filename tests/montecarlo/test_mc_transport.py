@@ -75,7 +75,7 @@ def test_lateral_spread_follows_the_fermi_eyges_integral(make_medium, make_beam,
     tables = simulation._standard_tables("recommended")
     step = tables.step.copy()
     step[:, :, step_tables.SIGMA] = 0.0
-    monkeypatch.setattr(simulation, "_standard_tables", lambda name: dataclasses.replace(tables, step=step))
+    monkeypatch.setattr(simulation, "_standard_tables", lambda _: dataclasses.replace(tables, step=step))
     medium = make_medium(size_mm=(60, 60, 160), spacing_mm=(0.5, 0.5, 4.0))
     result = simulate(medium=medium, source=make_beam(medium, 150.0), protons=20000, seed=2)
     x = (np.arange(120) - 59.5) * 0.5
