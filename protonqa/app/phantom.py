@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
 from protonqa.app.progress import Progress, report_progress
 from protonqa.values import Finding, PatientIdentity, Volume
@@ -24,7 +24,7 @@ class PhantomParams(BaseModel):
     source: str = Field(description="Phantom name, phantom YAML, or twin:SEED for a digital twin.")
     out: Path = Field(description="Folder of ct.mha, or of the DICOM series.")
     dicom: bool = Field(False, description="Write a DICOM CT series instead of ct.mha.")
-    spacing_mm: tuple[float, float, float] | None = Field(
+    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = Field(
         None, description="Voxel size, x y z, mm [default: that of the phantom; 2 mm for a twin]."
     )
     hlut: Path | None = Field(

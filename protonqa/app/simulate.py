@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
 from protonqa.app.progress import Cancel, Progress, report_progress, stages
 from protonqa.app.simulated import Simulation, publish
 from protonqa.device import CPU, Device
 from protonqa.errors import InputError
-from protonqa.values import BeamModel, Finding, Hlut
+from protonqa.values import BeamModel, Finding, Hlut, Severity
 
 if TYPE_CHECKING:
     from protonqa.analyses.montecarlo.beams import AimedBeam
@@ -47,7 +47,9 @@ class SimulateParams(BaseModel):
     cross_sections: str = Field("recommended", description="Emitter cross sections: recommended, gate or a CSV file.")
     hlut: Path | None = Field(None, description="HU calibration (CSV).")
     beam_model: Path | None = Field(None, description="Beam model of the machine.")
-    spacing_mm: tuple[float, float, float] | None = Field(None, description="Voxel size of a phantom, x y z, mm.")
+    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = Field(
+        None, description="Voxel size of a phantom, x y z, mm."
+    )
     threads: int | None = Field(None, ge=1, le=1024, description="Threads [default: one a core].")
     volumes: bool = Field(True, description="Write the volumes of dose and nuclides.")
 
@@ -86,6 +88,7 @@ def simulate(
     reading, running, writing = stages(progress, (1, 8, 1))
     report_progress(reading, cancel, 0, 1, "reading")
     anatomy, aimed, findings = _scene(params)
+    findings += _cross_section_findings(params.cross_sections, cross_sections)
     report_progress(reading, cancel, 1, 1, "compiling")
     result = _run(params, anatomy, aimed, cross_sections, seed, where, running, cancel)
     simulation = Simulation.of(result, anatomy, aimed, findings, where)
@@ -114,6 +117,20 @@ def read_cross_sections(choice: str) -> CrossSections | None:
 
     standard = cross_section_set("recommended")
     return CrossSections(name="CSV", curves={**standard.curves, **read_cross_sections_csv(Path(choice))})
+
+
+def _cross_section_findings(choice: str, used: CrossSections | None) -> tuple[Finding, ...]:
+    """Which curves are not the user's own, where a file was given."""
+    from protonqa.physics.emission import cross_section_set
+
+    if used is None or Path(choice).suffix.lower() != ".csv":
+        return ()
+    standard = cross_section_set("recommended").curves
+    kept = [name for name, curve in used.curves.items() if standard.get(name) is curve]
+    if not kept:
+        return ()
+    text = f"Cross sections not in the file are the recommended ones: {', '.join(kept)}."
+    return (Finding(severity=Severity.INFO, code="XS-RECOMMENDED", text=text),)
 
 
 def _check_choice(params: SimulateParams) -> None:
