@@ -115,7 +115,9 @@ def test_a_users_cross_sections_replace_their_channels_only(pmma, tmp_path):
 
 def test_a_beam_model_brings_energy_and_spot(water, tmp_path):
     model = tmp_path / "model.csv"
-    head = "nominal_mev,mean_mev,spread_percent,sigma_x_mm,sigma_y_mm,divergence_x_mrad,divergence_y_mrad,protons_per_mu"
+    head = (
+        "nominal_mev,mean_mev,spread_percent,sigma_x_mm,sigma_y_mm,divergence_x_mrad,divergence_y_mrad,protons_per_mu"
+    )
     model.write_text(f"{head}\n50,54,0.1,2,2,0,0,1e8\n70,74,0.1,2,2,0,0,1e8\n")
     moved = simulate(params(water, beam_model=model))
     assert moved.r80_mm == pytest.approx(float(csda_range_water_mm(64.0)), abs=0.3)
@@ -202,7 +204,7 @@ def test_cancelling_leaves_the_old_result(water, tmp_path):
 
 def test_progress_rises_to_the_end(water, tmp_path):
     seen = []
-    simulate(params(water), out=tmp_path / "out", progress=lambda done, total, text: seen.append(done / total))
+    simulate(params(water), out=tmp_path / "out", progress=lambda done, total, _: seen.append(done / total))
     assert seen == sorted(seen)
     assert seen[-1] > 0.95
 

@@ -96,8 +96,16 @@ def test_a_pencil_beam_into_a_ct_obeys_gantry_and_isocentre(inside, ct):
 @pytest.mark.parametrize(
     ("words", "code", "line"),
     [
-        (["--isocenter-mm", "0", "0", "900", "--energy-mev", "60"], 2, "error[GEOMETRY]: the beam axis misses the body"),
-        (["--plan", "PLAN", "--beam", "7"], 2, "error[INPUT]: the plan has no such beam, got beam 7, expected one of: 1"),
+        (
+            ["--isocenter-mm", "0", "0", "900", "--energy-mev", "60"],
+            2,
+            "error[GEOMETRY]: the beam axis misses the body",
+        ),
+        (
+            ["--plan", "PLAN", "--beam", "7"],
+            2,
+            "error[INPUT]: the plan has no such beam, got beam 7, expected one of: 1",
+        ),
         (["--plan", "PLAN", "--gantry-deg", "5"], 2, "error[INPUT]: --gantry-deg belongs to a pencil beam"),
         (["--plan", "none.dcm"], 2, "error[INPUT]: there is no file or folder for the"),
         (["--plan", "PLAN", "--beam-model", "none.csv"], 2, "error[CALIBRATION]"),
