@@ -85,7 +85,7 @@ def random_checks() -> tuple[Check, ...]:
             name="philox-known-answers",
             title="Wrong known answers of the random generator",
             value=float(wrong),
-            unit="1",
+            unit="",
             limit=0.0,
             comparison="==",
         ),
@@ -240,7 +240,7 @@ def _thread_check(context: Context[MonteCarloParams]) -> Check:
         name="same-bits-1-and-2-threads",
         title="Tallies that differ between one and two threads",
         value=float(different),
-        unit="1",
+        unit="",
         limit=0.0,
         comparison="==",
     )
