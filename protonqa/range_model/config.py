@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-#: Raised whenever the meaning of a channel changes, so that old weights refuse new features.
+#: Raised whenever the meaning of a channel or of what the network puts out changes: old weights are then refused.
 FEATURE_VERSION = 1
 
 #: Everything the network may see, in order. Nothing here comes from the plan: no energy, planned dose or range.
@@ -108,6 +108,8 @@ class NetworkConfig(Settings):
     hidden: int = Field(48, ge=2, le=512)
     layers: int = Field(2, ge=1, le=4)
     encoder: int = Field(32, ge=2, le=512)
+    #: Bins that the encoder joins before the recurrent layers: fewer steps, and nothing averaged away.
+    stride: int = Field(1, ge=1, le=8)
     head: int = Field(48, ge=2, le=512)
     #: Dose bins relative to R80, mm: fine around the peak, which stands still there, coarse where the dose is smooth.
     dose_segments: Segments = (
@@ -135,6 +137,12 @@ class ModelConfig(Settings):
     features: FeatureConfig = FeatureConfig()
     network: NetworkConfig = NetworkConfig()
     members: int = Field(2, ge=1, le=16)
+
+    @model_validator(mode="after")
+    def _check(self) -> ModelConfig:
+        if self.features.n_bin % self.network.stride:
+            raise ValueError(f"{self.features.n_bin} bins cannot be joined by {self.network.stride}")
+        return self
 
 
 def canonical_hash(content: object) -> str:

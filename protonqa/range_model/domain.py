@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 LEAST_PROXIMAL_MM = 20.0
 LEAST_DISTAL_MM = 6.0
 #: The step of activity over the edge in standard errors: chance alone, along a whole ray, gives up to about 3.
-LEAST_CONTRAST = 4.0
+LEAST_CONTRAST = 3.5
 #: Bins with activity that a profile needs.
 LEAST_BINS = 5
 

@@ -27,7 +27,11 @@ class LossConfig(Settings):
 
     range_weight: float = Field(1.0, ge=0.0)
     spread_weight: float = Field(0.3, ge=0.0)
-    dose_weight: float = Field(10.0, ge=0.0)
+    dose_weight: float = Field(5.0, ge=0.0)
+    #: Dose errors count relative to the dose plus this share of its maximum.
+    dose_floor: float = Field(0.25, gt=0.0)
+    #: Weight of range-mixed rays in the range error: they have no single range to learn.
+    mixed_weight: float = Field(1.0, ge=0.0, le=1.0)
     #: Errors beyond this count linearly: rays with two ranges must not rule the others.
     huber_mm: float = Field(1.0, gt=0.0)
     #: Lower and upper quantile that the spread head learns.
@@ -44,6 +48,8 @@ class Targets:
         True R80 minus the anchor.
     valid : (n_ray,) float32
         1 for rays that teach the range head.
+    mixed : (n_ray,) float32
+        1 for range-mixed rays.
     dose, dose_weight : (n_ray, n_dose) float32
         Mean dose in each bin relative to R80 over the maximum of the ray, and the length inside the body that it counts
         for, mm.
@@ -51,6 +57,7 @@ class Targets:
 
     offset_mm: Tensor
     valid: Tensor
+    mixed: Tensor
     dose: Tensor
     dose_weight: Tensor
 
@@ -73,6 +80,7 @@ def build_targets(table: RayTable, rows: NDArray[np.int64], features: Features, 
     return Targets(
         offset_mm=offset.to(torch.float32),
         valid=valid.to(torch.float32),
+        mixed=torch.from_numpy(table.range_mixed[rows]).to(torch.float32),
         dose=(integral.diff(dim=1) / length).to(torch.float32),
         dose_weight=(weight * valid[:, None]).to(torch.float32),
     )
@@ -85,14 +93,15 @@ def total_loss(
     count = target.valid.sum().clamp(min=1.0)
     error = output.offset_mm - target.offset_mm
     huber = torch.nn.functional.huber_loss(output.offset_mm, target.offset_mm, delta=config.huber_mm, reduction="none")
-    range_part = (huber * target.valid).sum() / count
+    trust = target.valid * (1.0 - (1.0 - config.mixed_weight) * target.mixed)
+    range_part = (huber * trust).sum() / count
     # The spread must not pull the prediction: it learns around a fixed centre.
     miss = -error.detach()
     below = _pinball(miss + output.below_mm, config.tail)
     above = _pinball(miss - output.above_mm, 1.0 - config.tail)
     # A ray with two ranges may be off by tens of millimetres; its pull on the spread is bounded.
     spread_part = ((below.clamp(max=5.0) + above.clamp(max=5.0)) * target.valid).sum() / count
-    gap = (dose - target.dose).abs()
+    gap = (dose - target.dose).abs() / (target.dose + config.dose_floor)
     dose_part = (gap * target.dose_weight).sum() / target.dose_weight.sum().clamp(min=1.0)
     total = config.range_weight * range_part + config.spread_weight * spread_part + config.dose_weight * dose_part
     mae = (error.detach().abs() * target.valid).sum() / count
@@ -100,7 +109,7 @@ def total_loss(
         "loss": total.detach(),
         "range_mae_mm": mae,
         "spread": spread_part.detach(),
-        "dose_mae": dose_part.detach(),
+        "dose": dose_part.detach(),
     }
 
 

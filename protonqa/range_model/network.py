@@ -58,13 +58,15 @@ class RangeNetwork(nn.Module):
         self.offset_channel = features.channels.index("offset")
         edges = torch.tensor(features.edges_mm(), dtype=torch.float64)
         dose_edges = torch.tensor(config.dose_edges_mm(), dtype=torch.float64)
-        self.register_buffer("centre_mm", _centres(edges), persistent=False)
+        self.register_buffer("centre_mm", _centres(edges[:: config.stride]), persistent=False)
         self.register_buffer("dose_centre_mm", _centres(dose_edges), persistent=False)
-        # Without contrary evidence there is no dose behind the range.
-        prior = -6.0 * torch.sigmoid((self.dose_centre_mm - 8.0) / 2.0)
-        self.register_buffer("dose_prior", prior, persistent=False)
+        self.register_buffer("dose_prior", _rough_bragg_curve(self.dose_centre_mm), persistent=False)
         n_channel = len(features.channels)
-        self.encode = nn.Sequential(nn.Conv1d(n_channel, config.encoder, 5, padding=2), nn.GELU())
+        reach = 2 * config.stride + 3
+        self.encode = nn.Sequential(
+            nn.Conv1d(n_channel, config.encoder, reach, stride=config.stride, padding=reach // 2), nn.GELU()
+        )
+        self.join = nn.AvgPool1d(config.stride) if config.stride > 1 else nn.Identity()
         kind = nn.LSTM if config.cell == "lstm" else nn.GRU
         self.recurrent = kind(
             config.encoder + n_channel,
@@ -91,6 +93,7 @@ class RangeNetwork(nn.Module):
                 hidden = self.config.hidden
                 parameter.data[hidden : 2 * hidden] = 1.0
         nn.init.normal_(self.dose_place, std=0.3)
+        nn.init.zeros_(self.dose_out.bias)
         last = self.range[-1]
         if isinstance(last, nn.Linear):
             nn.init.zeros_(last.weight)
@@ -98,10 +101,11 @@ class RangeNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> NetworkOutput:
         """x: (n_ray, n_bin, n_channel) float32."""
-        local = self.encode(x.transpose(1, 2)).transpose(1, 2)
-        hidden, _ = self.recurrent(torch.cat([local, x], dim=2))
+        along = x.transpose(1, 2)
+        joined = self.join(along).transpose(1, 2)
+        hidden, _ = self.recurrent(torch.cat([self.encode(along).transpose(1, 2), joined], dim=2))
         # Positions come from the input, in mm: they are relative to A50 whatever the grid is anchored to.
-        position = 100.0 * x[:, :, self.offset_channel]
+        position = 100.0 * joined[:, :, self.offset_channel]
         score = self.point(hidden)
         prior = -0.5 * (position / POINT_SD_MM) ** 2
         weight = torch.softmax(torch.stack([score[..., 0] + prior, score[..., 1]], dim=2), dim=1)
@@ -137,6 +141,13 @@ def new_network(features: FeatureConfig, config: NetworkConfig, seed: int) -> Ra
     with _SEEDING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return RangeNetwork(features, config)
+
+
+def _rough_bragg_curve(depth_mm: Tensor) -> Tensor:
+    """What the dose head starts from and corrects, before the softplus: a plateau, a peak and nothing behind it."""
+    rise = 0.35 + 0.65 * torch.exp(depth_mm.clamp(max=0.0) / 8.0)
+    dose = rise * torch.sigmoid((1.5 - depth_mm) / 0.9) + 2e-3
+    return torch.log(torch.expm1(dose))
 
 
 def _centres(edges: Tensor) -> Tensor:

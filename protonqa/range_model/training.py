@@ -53,7 +53,7 @@ class TrainConfig(Settings):
     learning_rate: float = Field(3e-3, gt=0.0, le=1.0)
     weight_decay: float = Field(1e-4, ge=0.0, le=1.0)
     warmup_share: float = Field(0.05, ge=0.0, lt=1.0)
-    clip_norm: float = Field(1.0, gt=0.0)
+    clip_norm: float = Field(3.0, gt=0.0)
     #: Exponential moving average of the weights; 0 turns it off.
     ema: float = Field(0.998, ge=0.0, lt=1.0)
     calibrate_share: float = Field(0.2, gt=0.0, lt=1.0)

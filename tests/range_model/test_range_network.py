@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from protonqa.range_model.config import FeatureConfig, NetworkConfig
+from protonqa.range_model.config import FeatureConfig, ModelConfig, NetworkConfig
 from protonqa.range_model.features import build_features
 from protonqa.range_model.network import NetworkOutput, RangeNetwork, new_network
 from protonqa.range_model.rays import rays_from_profiles
@@ -42,6 +42,24 @@ def test_first_weights_depend_on_the_seed_alone() -> None:
     assert all(torch.equal(one[k], two[k]) for k in one)
     other = new_network(FEATURES, NetworkConfig(), 8).state_dict()
     assert not torch.equal(one["range.0.weight"], other["range.0.weight"])
+
+
+@pytest.mark.parametrize("stride", [2, 3])
+def test_joined_bins_stand_at_the_middle_of_what_they_join(toy: SimpleNamespace, stride: int) -> None:
+    config = NetworkConfig(hidden=4, head=4, encoder=4, stride=stride)
+    network = new_network(FEATURES, config, 1)
+    x = build_features(rays_from_profiles(toy.profiles(toy.rays(2, 1, seed=1))), FEATURES).x
+    output = network(x)
+    assert output.hidden.shape[1] == FEATURES.n_bin // stride == network.centre_mm.numel()
+    edges = FEATURES.edges_mm()
+    assert network.centre_mm.tolist() == [(edges[i] + edges[i + stride]) / 2 for i in range(0, FEATURES.n_bin, stride)]
+    # The anchor of this grid is A50 itself.
+    assert float(output.shift_mm.detach().abs().max()) < 1e-3
+
+
+def test_bins_that_cannot_be_joined_are_refused() -> None:
+    with pytest.raises(ValueError, match="joined"):
+        ModelConfig(features=FEATURES, network=NetworkConfig(stride=5))
 
 
 def test_an_untrained_network_already_looks_near_the_edge(toy: SimpleNamespace) -> None:

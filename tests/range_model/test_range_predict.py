@@ -199,7 +199,7 @@ def test_the_answer_does_not_depend_on_the_batch_or_the_company(
     toy_model: RangeModel, toy: SimpleNamespace, rays: list[object]
 ) -> None:
     whole = predict_ranges(toy_model, toy.profiles(rays), batch=128)
-    parts = predict_ranges(toy_model, toy.profiles(rays), batch=7, threads=1)
+    parts = predict_ranges(toy_model, toy.profiles(rays), batch=7, threads=3)
     assert np.allclose(whole.network_r80_mm, parts.network_r80_mm, atol=1e-3)
     assert whole.state == parts.state
     alone = predict_ranges(toy_model, toy.profiles(rays[3:4]))
@@ -244,5 +244,7 @@ def test_no_rays_are_no_error(toy_model: RangeModel) -> None:
 def test_bad_arguments_are_named(toy_model: RangeModel, toy: SimpleNamespace, rays: list[object]) -> None:
     with pytest.raises(InputError, match="batch"):
         predict_ranges(toy_model, toy.profiles(rays), batch=0)
+    with pytest.raises(InputError, match="threads"):
+        predict_ranges(toy_model, toy.profiles(rays), threads=0)
     with pytest.raises(InputError, match="threads"), torch_threads(0):
         pass

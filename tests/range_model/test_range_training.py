@@ -90,7 +90,7 @@ def test_history_is_written_for_people(tmp_path: Path, table: RayTable, split: S
     train_member(config, table, split, 0, tmp_path)
     rows = json.loads((tmp_path / "member0.json").read_text(encoding="utf-8"))["epochs"]
     assert [r["epoch"] for r in rows] == [1, 2, 3, 4]
-    assert {"loss", "range_mae_mm", "dose_mae", "spread", "monitor_mae_mm"} <= set(rows[0])
+    assert {"loss", "range_mae_mm", "dose", "spread", "monitor_mae_mm"} <= set(rows[0])
 
 
 def test_a_checkpoint_of_another_training_is_not_continued(
@@ -208,7 +208,11 @@ def test_rays_that_are_not_valid_teach_nothing() -> None:
         shift_mm=one,
     )
     target = Targets(
-        offset_mm=torch.zeros(2), valid=torch.tensor([1.0, 0.0]), dose=torch.zeros(2, 4), dose_weight=torch.zeros(2, 4)
+        offset_mm=torch.zeros(2),
+        valid=torch.tensor([1.0, 0.0]),
+        mixed=torch.zeros(2),
+        dose=torch.zeros(2, 4),
+        dose_weight=torch.zeros(2, 4),
     )
     loss, parts = total_loss(output, torch.zeros(2, 4), target, LossConfig(spread_weight=0.0))
     loss.backward()
@@ -224,7 +228,7 @@ def test_the_spread_learns_the_quantiles_and_leaves_the_centre_alone() -> None:
     centre = torch.ones(4000, requires_grad=True)
     spread = torch.tensor([1.0, 1.0], requires_grad=True)
     empty = torch.zeros(4000, 1)
-    target = Targets(offset_mm=truth, valid=torch.ones(4000), dose=empty, dose_weight=empty)
+    target = Targets(offset_mm=truth, valid=torch.ones(4000), mixed=torch.zeros(4000), dose=empty, dose_weight=empty)
     config = LossConfig(range_weight=0.0, dose_weight=0.0, spread_weight=1.0, tail=0.1)
     optimiser = torch.optim.Adam([spread], lr=0.02)
     for _ in range(400):
