@@ -254,11 +254,14 @@ def walk(
             face = 0.0
         # Path of this step, g/cm2.
         path = face * rho * 0.1
+        stopping = float(step[m, int(math.sqrt(energy) * inverse_root_step + 0.5), STOPPING])
         limit = min(STEP_LIMIT_G_PER_CM2, LOSS_FRACTION * energy / stopping)
         if path > limit:
             path, crossing = limit, 0
-        # Everything of the step is taken at its middle energy.
-        middle = energy - 0.5 * stopping * path
+        # Everything of the step is taken at the energy whose stopping power is the mean over the step, for a range that
+        # grows as E^1.77 (second order; the plain middle would end 0.04 to 0.16 mm too deep).
+        lost = stopping * path / energy
+        middle = energy * (1.0 - lost * (0.5 + 0.202 * lost))
         place = math.sqrt(middle) * inverse_root_step
         j = int(place)
         w = place - j
