@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 import subprocess
 import tomllib
@@ -118,6 +119,15 @@ def test_no_file_names_a_place_on_one_computer():
         words = [word for word in FOREIGN_PATHS if word in text and relative(path) != ".ci/run"]
         found += [f"{relative(path)}: {word}" for word in words]
     assert found == []
+
+
+def test_documented_model_figures_are_those_of_the_card():
+    """Figures of an older model would flatter or slander the shipped one."""
+    spec = importlib.util.spec_from_file_location("model_figures", ROOT / "docs" / "model_figures.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    page = script.PAGE.read_text(encoding="utf-8")
+    assert script.page_with(script.figures(script.read_card()), page) == page, "run: python docs/model_figures.py"
 
 
 def documents() -> list[Path]:
