@@ -122,7 +122,7 @@ class PluginError(ProtonQAError):
     code = "PLUGIN"
 
 
-class Cancelled(ProtonQAError):
+class Cancelled(ProtonQAError):  # noqa: N818  not a failure of the program
     """The user stopped the work; nothing was marked as done."""
 
     code = "CANCELLED"

@@ -86,7 +86,7 @@ def demo(
         pet=case.pet,
         plan=case.plan,
         dose=case.dose,
-        out=params.out / "result",
+        out=params.out,
         psf_mm=DeliverySettings().psf_mm,
         protons=params.protons,
     )
@@ -95,7 +95,7 @@ def demo(
     rays = judged_rays(result, case.beam.number)
     body = body_mask(planning_ct)
     planted = true_shift_mm(case.planned, case.delivered, body, planning_ct.grid, rays)
-    return DemoOutcome(result=result, planted_shift_mm=planted, out=params.out / "result", seconds=seconds)
+    return DemoOutcome(result=result, planted_shift_mm=planted, out=params.out, seconds=seconds)
 
 
 def make_demo_case(

@@ -85,6 +85,8 @@ def _slice(
     # Derived: no scanner made these pixel values.
     out.ImageType = ["DERIVED", "PRIMARY", "AXIAL"]
     out.PatientPosition = identity.patient_position
+    # Type 2C: a trunk is no paired body part, and the empty value says so.
+    out.Laterality = ""
     out.KVP = ""
     out.AcquisitionNumber = 1
     out.RescaleIntercept, out.RescaleSlope, out.RescaleType = decimal(intercept), "1", "HU"

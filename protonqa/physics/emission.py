@@ -67,7 +67,7 @@ class CrossSections:
                 )
 
     def xs_mb(self, channel: str, energy_mev: ArrayLike) -> NDArray[np.float64]:
-        """Cross section (mb per nucleus of the target isotope) at energies of any shape; 0 for a channel not in the set."""
+        """Cross section (mb per nucleus of the isotope) at energies of any shape; 0 for a channel not in the set."""
         energy = np.asarray(energy_mev, dtype=np.float64)
         curve = self.curves.get(channel)
         if curve is None:

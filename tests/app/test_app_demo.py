@@ -41,8 +41,8 @@ def test_report_result_and_dicom_case_are_there(demo_run):
 
     out, _ = demo_run
     for name in ("report.pdf", "report.html", "result.json", "manifest.json"):
-        assert (out / "result" / name).stat().st_size > 0
-    text = PdfReader(out / "result" / "report.pdf").pages[0].extract_text()
+        assert (out / name).stat().st_size > 0
+    text = PdfReader(out / "report.pdf").pages[0].extract_text()
     assert "not for treatment decisions" in text
     for part in ("ct", "pet", "plan.dcm", "dose.dcm"):
         assert (out / "case" / part).exists()

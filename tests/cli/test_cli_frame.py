@@ -19,7 +19,9 @@ def test_help_and_version(shell):
     assert page.code == 0
     assert page.err == ""
     assert "not for treatment decisions" in " ".join(page.out.split())
-    places = [page.out.index(f" {command.name} ") for command in COMMANDS]
+    # The first word of a row of the list, not a word of some help text.
+    rows = [line.strip("│ ").split()[:1] for line in page.out.splitlines()]
+    places = [rows.index([command.name]) for command in COMMANDS]
     assert places == sorted(places)
     assert shell("--version").out.strip() == __version__
 

@@ -143,7 +143,8 @@ def evaluate_field(
     )
     timings["uncertainty"] = time.perf_counter() - began
     doubts = (*field.findings, *washout_findings(params.washout), *findings, *of_measured.findings)
-    return _result(context, compared, statistical, systematic, doubts, timings, model is not None)
+    used_model = "" if model is None else f"{model.card.name}, card {model.card.own_hash()[:12]}"
+    return _result(context, compared, statistical, systematic, doubts, timings, used_model)
 
 
 def _mean(values: Floats) -> float | None:
@@ -158,7 +159,7 @@ def _result(
     systematic_mm: float,
     doubts: tuple[Finding, ...],
     timings: dict[str, float],
-    by_model: bool,
+    range_model: str,
 ) -> AnalysisResult:
     params, field, used = context.params, c.field, c.used
     half_width = 1.96 * float(np.hypot(statistical_mm, systematic_mm))
@@ -174,7 +175,7 @@ def _result(
             tolerance_mm=params.tolerance_mm,
         )
     )
-    measurements = _measurements(c, mean, half_width, beyond, statistical_mm, systematic_mm, params, by_model)
+    measurements = _measurements(c, mean, half_width, beyond, statistical_mm, systematic_mm, params, bool(range_model))
     figures = (
         shift_map(field, np.where(used, c.shift_mm, np.nan), limit_mm=2.0 * params.tolerance_mm),
         *ray_figures(field, c.measured, c.expected, c.of_measured, c.shift_mm, used),
@@ -189,7 +190,11 @@ def _result(
         tables=tuple(table for table in (_groups_table(c), _refused_table(c)) if table.rows),
         figures=figures,
         findings=_findings(c, doubts, measurements),
-        provenance={"planned_range_from": field.dose_source, "simulated_protons": field.simulated},
+        provenance={
+            "planned_range_from": field.dose_source,
+            "simulated_protons": int(field.simulated),
+            "range_model": range_model or "none, judged by A50",
+        },
         timings_s=timings,
     )
 
