@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from protonqa.range_model.network import NetworkOutput
 
 #: Rays whose R80 lies further from their A50 carry no lesson for the range head.
 LARGEST_OFFSET_MM = 60.0
+LARGEST_MISS_MM = 30.0
 #: The dose counts fully up to here behind R80, and this much further on.
 JUDGED_BEHIND_MM = 10.0
 FAR_WEIGHT = 0.25
@@ -34,7 +36,10 @@ class LossConfig(Settings):
     mixed_weight: float = Field(1.0, ge=0.0, le=1.0)
     #: Errors beyond this count linearly: rays with two ranges must not rule the others.
     huber_mm: float = Field(1.0, gt=0.0)
-    #: Lower and upper quantile that the spread head learns.
+    #: What the spread head learns: outer quantiles, or the likely size of the error below and above. Either way the
+    #: intervals are calibrated afterwards.
+    spread_law: Literal["quantile", "laplace"] = "quantile"
+    #: Lower and upper quantile of ``quantile``.
     tail: float = Field(0.025, gt=0.0, lt=0.5)
 
 
@@ -95,12 +100,7 @@ def total_loss(
     huber = torch.nn.functional.huber_loss(output.offset_mm, target.offset_mm, delta=config.huber_mm, reduction="none")
     trust = target.valid * (1.0 - (1.0 - config.mixed_weight) * target.mixed)
     range_part = (huber * trust).sum() / count
-    # The spread must not pull the prediction: it learns around a fixed centre.
-    miss = -error.detach()
-    below = _pinball(miss + output.below_mm, config.tail)
-    above = _pinball(miss - output.above_mm, 1.0 - config.tail)
-    # A ray with two ranges may be off by tens of millimetres; its pull on the spread is bounded.
-    spread_part = ((below.clamp(max=5.0) + above.clamp(max=5.0)) * target.valid).sum() / count
+    spread_part = (_spread_loss(-error.detach(), output, config) * target.valid).sum() / count
     gap = (dose - target.dose).abs() / (target.dose + config.dose_floor)
     dose_part = (gap * target.dose_weight).sum() / target.dose_weight.sum().clamp(min=1.0)
     total = config.range_weight * range_part + config.spread_weight * spread_part + config.dose_weight * dose_part
@@ -111,6 +111,18 @@ def total_loss(
         "spread": spread_part.detach(),
         "dose": dose_part.detach(),
     }
+
+
+def _spread_loss(miss_mm: Tensor, output: NetworkOutput, config: LossConfig) -> Tensor:
+    """Per ray; `miss_mm`, truth minus prediction, is fixed: the spread must not pull the prediction."""
+    if config.spread_law == "laplace":
+        # A ray with two ranges may be off by tens of millimetres; beyond this it says nothing more.
+        miss = miss_mm.clamp(-LARGEST_MISS_MM, LARGEST_MISS_MM)
+        unlikely = miss.clamp(min=0.0) / output.above_mm - miss.clamp(max=0.0) / output.below_mm
+        return torch.log(output.below_mm + output.above_mm) + unlikely
+    below = _pinball(miss_mm + output.below_mm, config.tail)
+    above = _pinball(miss_mm - output.above_mm, 1.0 - config.tail)
+    return below.clamp(max=5.0) + above.clamp(max=5.0)
 
 
 def _pinball(difference: Tensor, level: float) -> Tensor:

@@ -247,6 +247,34 @@ def test_the_spread_learns_the_quantiles_and_leaves_the_centre_alone() -> None:
     assert 1 + float(spread[1].detach()) == pytest.approx(-np.log(0.1), abs=0.1)
 
 
+def test_the_laplace_law_learns_the_size_of_errors_on_either_side() -> None:
+    rng = np.random.default_rng(0)
+    up = rng.random(6000) < 0.75
+    truth = torch.from_numpy(np.where(up, rng.exponential(3.0, 6000), -rng.exponential(1.0, 6000)).astype(np.float32))
+    centre = torch.zeros(6000, requires_grad=True)
+    size = torch.full((2,), 2.0, requires_grad=True)
+    empty = torch.zeros(6000, 1)
+    target = Targets(offset_mm=truth, valid=torch.ones(6000), mixed=torch.zeros(6000), dose=empty, dose_weight=empty)
+    config = LossConfig(range_weight=0.0, dose_weight=0.0, spread_weight=1.0, spread_law="laplace")
+    optimiser = torch.optim.Adam([size], lr=0.05)
+    for _ in range(300):
+        optimiser.zero_grad()
+        output = NetworkOutput(
+            offset_mm=centre,
+            below_mm=size[0].expand(6000),
+            above_mm=size[1].expand(6000),
+            hidden=empty[:, :, None],
+            shift_mm=truth,
+        )
+        total_loss(output, empty, target, config)[0].backward()
+        optimiser.step()
+    assert centre.grad is None or float(centre.grad.abs().max()) == 0
+    # The sample is an asymmetric Laplace law with scales 1 and 3: its likelihood is greatest there.
+    below, above = size.detach().tolist()
+    assert below == pytest.approx(1.0, rel=0.1)
+    assert above == pytest.approx(3.0, rel=0.1)
+
+
 def test_a_config_file_is_read_and_its_faults_are_named(tmp_path: Path) -> None:
     path = tmp_path / "train.yaml"
     path.write_text("seed: 4\nepochs: 7\nmodel:\n  members: 3\n  network: {cell: gru}\n", encoding="utf-8")
