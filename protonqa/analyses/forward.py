@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protonqa.errors import InputError
+from protonqa.geometry.corridor import corridor
 from protonqa.geometry.frames import BeamFrame, beam_frame
 from protonqa.geometry.resample import resample
 from protonqa.montecarlo.result import MonteCarloResult
 from protonqa.values import Beam, BeamModel, Grid, Hlut, IonPlan, Timeline, Volume
 
 PET_SPACING_MM = (3.0, 3.0, 3.0)
-_CORRIDOR_MARGIN_MM = 40.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,7 +76,8 @@ def simulate_field(
 
     frame = beam_frame(plan.patient_position, beam.gantry_deg, beam.couch_deg, beam.isocenter_mm)
     medium = medium_from_hu(ct, hlut=hlut)
-    box = box or corridor(ct.grid, frame, beam)
+    spots_mm = np.concatenate([layer.spot_xy_mm for layer in beam.layers])
+    box = box or corridor(ct.grid, frame, spots_mm)
 
     def tell(done: int, total: int) -> None:
         if progress is not None:
@@ -95,30 +96,6 @@ def simulate_field(
     nz, ny, nx = box.shape
     hu = medium.hu[start[2] : start[2] + nz, start[1] : start[1] + ny, start[0] : start[0] + nx]
     return FieldSimulation(result=result, hu=np.ascontiguousarray(hu), rsp=medium.rsp, beam=beam, frame=frame)
-
-
-def corridor(grid: Grid, frame: BeamFrame, beam: Beam, margin_mm: float = _CORRIDOR_MARGIN_MM) -> Grid:
-    """The part of a grid that the field and its scatter cross.
-
-    Raises
-    ------
-    InputError
-        The field does not cross the grid.
-    """
-    spots = np.concatenate([layer.spot_xy_mm for layer in beam.layers])
-    low, high = spots.min(axis=0) - margin_mm, spots.max(axis=0) + margin_mm
-    x, y = np.meshgrid(np.linspace(low[0], high[0], 9), np.linspace(low[1], high[1], 9))
-    along = np.arange(-700.0, 700.0, 4.0)
-    points = np.stack(np.broadcast_arrays(x[..., None], y[..., None], along), axis=-1).reshape(-1, 3)
-    axes = np.stack([frame.x_axis, frame.y_axis, frame.direction])
-    index = grid.index_from_world(points @ axes + np.asarray(frame.isocenter_mm))
-    size = np.array(grid.shape[::-1])
-    inside = index[np.all((index > -0.5) & (index < size - 0.5), axis=1)]
-    if inside.size == 0:
-        raise InputError("the field does not cross the CT", remedy="check isocentre, gantry and couch angle")
-    first = np.clip(np.floor(inside.min(axis=0)).astype(int), 0, size - 1)
-    last = np.clip(np.ceil(inside.max(axis=0)).astype(int) + 1, first + 1, size)
-    return grid.crop(tuple(first[::-1]), tuple(last[::-1]))
 
 
 def pet_grid(grid: Grid, spacing_mm: tuple[float, float, float] = PET_SPACING_MM) -> Grid:

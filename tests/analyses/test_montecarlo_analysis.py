@@ -11,7 +11,6 @@ from protonqa.analyses.montecarlo import MonteCarlo, commissioning
 from protonqa.analyses.montecarlo.beams import (
     PencilBeam,
     body_center_mm,
-    corridor,
     field_into_patient,
     into_face,
     into_patient,
@@ -24,6 +23,7 @@ from protonqa.analyses.montecarlo.where import transport_device
 from protonqa.analyses.runner import run_analysis
 from protonqa.device import CPU, Device
 from protonqa.errors import DeviceError, GeometryError, InputError, NotEvaluableError
+from protonqa.geometry.corridor import corridor
 from protonqa.geometry.frames import beam_frame
 from protonqa.montecarlo.medium import medium_from_hu
 from protonqa.montecarlo.simulation import simulate
