@@ -237,8 +237,9 @@ def separation_cost_mev(element: str, protons: int, deuterons: int, alphas: int)
 
     The first particle takes the incoming proton with it: as a proton it costs nothing, else -Q(p, d) or -Q(p, alpha)
     to the ground state. Every further one costs its separation energy from the target. Exact for one particle and for
-    (p, 2p), (p, pd), (p, p alpha); with more the changed residual is worth a few MeV per particle. Neutrons and
-    excitation come on top. Source: mass excesses of AME2020.
+    (p, 2p), (p, pd), (p, p alpha). With more, the changed residual is worth a few MeV per particle; most in C and N,
+    which fall apart into alphas for less than this sum. Neutrons and excitation come on top.
+    Source: mass excesses of AME2020.
 
     Raises
     ------
