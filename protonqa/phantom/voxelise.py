@@ -13,16 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protonqa.errors import GeometryError, InputError
-from protonqa.phantom.schema import (
-    AnyShape,
-    Arc,
-    Box,
-    Cylinder,
-    Ellipsoid,
-    Fill,
-    PhantomDefinition,
-    voxel_counts,
-)
+from protonqa.phantom.schema import PhantomDefinition, voxel_counts
+from protonqa.phantom.shape_geometry import TOUCH_MM, bounds_mm, inside
+from protonqa.phantom.shapes import AnyShape, Fill
 from protonqa.physics.materials import material, material_index, nominal_hu, reference_materials, rsp_from_hu
 from protonqa.values import Finding, Grid, Hlut, Severity, Volume
 
@@ -33,8 +26,23 @@ Points = tuple[FloatArray, FloatArray, FloatArray]
 #: Bounds (low, high) of a shape -> the block of voxels it may touch and the x, y, z (mm) of their centres.
 Locate = Callable[[NDArray[np.float64], NDArray[np.float64]], tuple[Block, Points] | None]
 
+__all__ = [
+    "THROUGH_CALIBRATION",
+    "Block",
+    "Canvas",
+    "Locate",
+    "Points",
+    "VoxelPhantom",
+    "axis_blocks",
+    "bounds_mm",
+    "export_differences",
+    "exported_hu",
+    "inside",
+    "phantom_grid",
+    "voxelise",
+]
+
 THROUGH_CALIBRATION = -1
-_TOUCH_MM = 1e-6  # rounding of a face that falls on a voxel centre
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -181,8 +189,8 @@ def axis_blocks(grid: Grid) -> Locate:
     axes = [grid.origin_mm[i] + grid.spacing_mm[i] * np.arange(n) for i, n in enumerate(reversed(grid.shape))]
 
     def locate(low: NDArray[np.float64], high: NDArray[np.float64]) -> tuple[Block, Points] | None:
-        first = [int(np.searchsorted(a, lo - _TOUCH_MM)) for a, lo in zip(axes, low, strict=True)]
-        last = [int(np.searchsorted(a, hi + _TOUCH_MM, side="right")) for a, hi in zip(axes, high, strict=True)]
+        first = [int(np.searchsorted(a, lo - TOUCH_MM)) for a, lo in zip(axes, low, strict=True)]
+        last = [int(np.searchsorted(a, hi + TOUCH_MM, side="right")) for a, hi in zip(axes, high, strict=True)]
         if any(b <= a for a, b in zip(first, last, strict=True)):
             return None
         sx, sy, sz = (slice(a, b) for a, b in zip(first, last, strict=True))
@@ -190,91 +198,6 @@ def axis_blocks(grid: Grid) -> Locate:
         return (sz, sy, sx), (x[None, None, sx], y[None, sy, None], z[sz, None, None])
 
     return locate
-
-
-def bounds_mm(shape: AnyShape) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Low and high corners (3,), (3,) of boxes that together hold the shape; an arc has one for every few degrees."""
-    if isinstance(shape, Arc):
-        return _arc_bounds_mm(shape)
-    if isinstance(shape, Box):
-        half = np.array(shape.size_mm) / 2
-    elif isinstance(shape, Ellipsoid):
-        half = np.array(shape.radii_mm)
-    else:
-        radii = (shape.radius_mm,) * 2 if isinstance(shape, Cylinder) else shape.radii_mm
-        half = np.insert(np.array(radii, dtype=np.float64), "xyz".index(shape.axis), shape.length_mm / 2)
-    if shape.rotation_deg:
-        half[:2] = np.hypot(half[0], half[1])
-    center = np.array(shape.center_mm)
-    return [(center - half, center + half)]
-
-
-def _arc_bounds_mm(shape: Arc) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    span = shape.stop_deg - shape.start_deg
-    pieces = max(int(np.ceil(span / 15)), 1)
-    share = np.linspace(0, 1, pieces * 8 + 1)  # steps of 2 deg at most
-    angle = np.radians(shape.start_deg + span * share)
-    cos, sin, n = np.cos(angle), np.sin(angle), shape.exponent
-    middle = (np.abs(cos / shape.radii_mm[0]) ** n + np.abs(sin / shape.radii_mm[1]) ** n) ** (-1 / n)
-    turn = angle + np.radians(shape.rotation_deg)
-    radial, along_z = shape.tube_mm
-    near, far = np.maximum(middle - radial, 0.0), middle + radial
-    slack = 0.02 * far.max()  # between two angles the arc bulges, most at the corners of a square one
-    boxes = []
-    for piece in range(pieces):
-        part = slice(8 * piece, 8 * piece + 9)
-        x = np.concatenate([r[part] * np.cos(turn[part]) for r in (near, far)])
-        y = np.concatenate([r[part] * np.sin(turn[part]) for r in (near, far)])
-        z = shape.rise_mm * (share[part] - 0.5)
-        low = np.array([x.min() - slack, y.min() - slack, z.min() - along_z])
-        high = np.array([x.max() + slack, y.max() + slack, z.max() + along_z])
-        boxes.append((low + shape.center_mm, high + shape.center_mm))
-    return boxes
-
-
-def inside(shape: AnyShape, x_mm: FloatArray, y_mm: FloatArray, z_mm: FloatArray) -> BoolArray:
-    """Whether points lie in a shape; x, y, z broadcast against each other."""
-    cx, cy, cz = shape.center_mm
-    u, v, w = x_mm - cx, y_mm - cy, z_mm - cz
-    if shape.rotation_deg:
-        cos, sin = np.cos(np.radians(shape.rotation_deg)), np.sin(np.radians(shape.rotation_deg))
-        u, v = cos * u + sin * v, cos * v - sin * u
-    if isinstance(shape, Ellipsoid):
-        a, b, c = shape.radii_mm
-        return np.asarray((u / a) ** 2 + (v / b) ** 2 + (w / c) ** 2 <= 1)
-    if isinstance(shape, Arc):
-        return _inside_arc(shape, u, v, w)
-    if isinstance(shape, Box):
-        dx, dy, dz = shape.size_mm
-        return np.asarray(_between(u, dx) & _between(v, dy) & _between(w, dz))
-    axes = [u, v, w]
-    along = axes.pop("xyz".index(shape.axis))
-    radii, power = ((shape.radius_mm,) * 2, 2.0) if isinstance(shape, Cylinder) else (shape.radii_mm, shape.exponent)
-    across = _powered(axes[0], radii[0], power) + _powered(axes[1], radii[1], power)
-    return np.asarray((across <= 1) & _between(along, shape.length_mm))
-
-
-def _between(distance: FloatArray, size: float) -> BoolArray:
-    return np.asarray((distance >= -size / 2 - _TOUCH_MM) & (distance < size / 2 - _TOUCH_MM))
-
-
-def _powered(distance: FloatArray, radius: float, power: float) -> FloatArray:
-    scaled = distance / radius
-    return np.asarray(scaled * scaled if power == 2.0 else np.abs(scaled) ** power)
-
-
-def _inside_arc(shape: Arc, u: FloatArray, v: FloatArray, w: FloatArray) -> BoolArray:
-    span = shape.stop_deg - shape.start_deg
-    angle = np.degrees(np.arctan2(v, u))
-    turned = (angle - shape.start_deg) % 360.0
-    radius = np.hypot(u, v)
-    (a, b), (radial, along_z) = shape.radii_mm, shape.tube_mm
-    # On one ray from the centre, r^n (|cos/a|^n + |sin/b|^n) is the superellipse sum: 1 on the arc itself.
-    total = _powered(u, a, shape.exponent) + _powered(v, b, shape.exponent)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        arc_radius = np.where(total > 0, radius / total ** (1.0 / shape.exponent), min(a, b))
-    middle = shape.rise_mm * (turned / span - 0.5)
-    return np.asarray((turned <= span) & (((radius - arc_radius) / radial) ** 2 + ((w - middle) / along_z) ** 2 <= 1))
 
 
 def export_differences(phantom: VoxelPhantom, hlut: Hlut | None = None) -> list[Finding]:
