@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,12 +17,13 @@ from numpy.typing import ArrayLike, NDArray
 from protonqa.physics.materials import Material
 from protonqa.physics.stopping import mass_stopping_power, stopping_power_water
 from tests.oracles.fermi_eyges import scattering_power
-from tests.oracles.slowing_down import Slab, collisions
+from tests.oracles.slowing_down import Slab, collisions, csda_range_g_per_cm2, mean_energy_mev
 
 FloatArray = NDArray[np.float64]
 
 #: Protons stop where they have this energy left (0.08 mm of water) and leave it there.
 STOP_MEV = 2.0
+_LONGEST_MM = 5.0
 #: A step is halved where it would cost more than this share of the energy.
 MOST_LOSS = 0.1
 # Threshold of single collisions: never below so many times xi * path, so that the Gaussian rest is narrow
@@ -108,6 +108,7 @@ def transport(
     protons: int,
     seed: int,
     step_mm: float = 0.25,
+    relative_step: float = 0.01,
     planes_mm: Sequence[float] = (),
     delta_cut_mev: float = 0.02,
     straggling: bool = True,
@@ -120,7 +121,9 @@ def transport(
     ----------
     slabs : sequence of Slab
     step_mm : float
-        Largest distance of planes in water; elsewhere the same mass per area, but 5 mm at most.
+        Least distance of planes in water; elsewhere the same mass per area, but 5 mm at most.
+    relative_step : float
+        Where this share of the residual range is longer, planes lie so far apart; 0 for planes at `step_mm` throughout.
     planes_mm : sequence of float
         Depths at which the protons are looked at; planes are laid through them.
     delta_cut_mev : float
@@ -144,7 +147,7 @@ def transport(
         left=np.zeros(protons),
         water=np.zeros(protons),
     )
-    edges, layers = _plane_depths(slabs, step_mm, planes_mm)
+    edges, layers = _plane_depths(slabs, energy_mev, step_mm, relative_step, planes_mm)
     deposited, water = np.zeros(len(layers)), np.zeros(len(layers))
     seen = []
     for k, layer in enumerate(layers):
@@ -165,16 +168,22 @@ def transport(
     )
 
 
-def _plane_depths(slabs: Sequence[Slab], step_mm: float, planes_mm: Sequence[float]) -> tuple[FloatArray, list[Slab]]:
+def _plane_depths(
+    slabs: Sequence[Slab], energy_mev: float, step_mm: float, relative_step: float, planes_mm: Sequence[float]
+) -> tuple[FloatArray, list[Slab]]:
+    """Depths of the planes, and the slab before each but the first; distances are whole multiples of the least one."""
     edges, layers, entry = [0.0], [], 0.0
     for layer in slabs:
+        least = min(step_mm / layer.density_g_per_cm3, _LONGEST_MM)
         exit_mm = entry + layer.thickness_mm
-        stations = sorted({entry, exit_mm, *(d for d in planes_mm if entry < d < exit_mm)})
-        step = min(step_mm / layer.density_g_per_cm3, 5.0)
-        for a, b in pairwise(stations):
-            n = max(1, int(np.ceil((b - a) / step - 1e-9)))
-            edges.extend(a + (b - a) * np.arange(1, n + 1) / n)
-            layers.extend([layer] * n)
+        for station in sorted({exit_mm, *(d for d in planes_mm if entry < d < exit_mm)}):
+            while edges[-1] < station - 1e-9:
+                energy = mean_energy_mev(slabs, energy_mev, [edges[-1]])[0]
+                left = 10.0 * float(csda_range_g_per_cm2(layer.medium, energy)) / layer.density_g_per_cm3
+                parts = max(1, int(min(relative_step * left, _LONGEST_MM) / least + 1e-9))
+                after = edges[-1] + parts * least
+                edges.append(station if after > station - 1e-9 else after)
+                layers.append(layer)
         entry = exit_mm
     return np.array(edges), layers
 
