@@ -54,10 +54,13 @@ class A50Lines(Settings):
 
 def timeline_classes(rays: RayBatch) -> list[str]:
     """Class of each ray: ``unknown``, ``raw`` or ``frame0`` ... by the middle of the frame."""
-    known = rays.times_known.cpu().numpy()
-    times = rays.times_s.cpu().numpy()
-    middle = times[:, 1] + 0.5 * times[:, 2]
-    raw = times[:, 2] >= RAW_ACQUISITION_S
+    return frame_classes(rays.times_s.cpu().numpy(), rays.times_known.cpu().numpy())
+
+
+def frame_classes(times_s: Floats, known: NDArray[np.bool_]) -> list[str]:
+    """As `timeline_classes`, from irradiation, delay and acquisition, (n_ray, 3)."""
+    middle = times_s[:, 1] + 0.5 * times_s[:, 2]
+    raw = times_s[:, 2] >= RAW_ACQUISITION_S
     number = np.searchsorted(np.asarray(CLASS_EDGES_S), middle, side="right")
     return ["unknown" if not k else "raw" if r else f"frame{n}" for k, r, n in zip(known, raw, number, strict=True)]
 
