@@ -22,8 +22,9 @@ class MostLikelyShift:
     The range is the planned R80 plus d. Independent of the gain; a pedestal counts as activity.
 
     In the published sum |measured(z + d) / M - expected(z) / E| the window moves over the measured profile
-    (``follows``). Bins then come and go with d, and additive noise of a quarter of the maximum pulls d by more than 1 mm towards
-    the surface, where M is larger; a window that stands still has no such bias and less scatter, and is the default.
+    (``follows``). Bins then come and go with d, and additive noise of a quarter of the maximum pulls d by 1 mm and more
+    towards the surface, where M is larger; a window that stands still has no such bias and less scatter, and is the
+    default.
 
     Source: the method of Frey et al, Phys Med Biol 59:5903 (2014); length of the window and norm are choices made here.
     """

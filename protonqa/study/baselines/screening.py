@@ -19,7 +19,7 @@ _CUT_BINS = 5
 _CUT_REACH = 20
 
 
-def unusable(rays: RayProfiles, what: str = "profile") -> list[NotEvaluable | None]:
+def unusable(rays: RayProfiles) -> list[NotEvaluable | None]:
     """Why a ray cannot be looked at, None where it can.
 
     Reasons: too few bins, values that are not finite, negative, all zero, constant, cut off before its fall-off.
@@ -30,27 +30,27 @@ def unusable(rays: RayProfiles, what: str = "profile") -> list[NotEvaluable | No
     high = np.where(inside, rays.activity, -np.inf).max(axis=1, initial=-np.inf)
     low = np.where(inside, rays.activity, np.inf).min(axis=1, initial=np.inf)
     found = [
-        _reason(what, int(n), int(b), float(lowest), float(highest))
+        _reason(int(n), int(b), float(lowest), float(highest))
         for n, b, lowest, highest in zip(count, broken, low, high, strict=True)
     ]
     rows = free(found)
     if rows.size:
         for row in rows[_cut_off(rays.activity[rows], inside[rows])]:
             found[row] = NotEvaluable(
-                code="truncated", reason=f"the {what} breaks off: from high activity to zero within one bin"
+                code="truncated", reason="the profile breaks off: from high activity to zero within one bin"
             )
     return found
 
 
-def _reason(what: str, count: int, broken: int, low: float, high: float) -> NotEvaluable | None:
+def _reason(count: int, broken: int, low: float, high: float) -> NotEvaluable | None:
     if count < LEAST_BINS:
         return NotEvaluable(
-            code="too-few-points", reason=f"the {what} has {count} usable bins, at least {LEAST_BINS} needed"
+            code="too-few-points", reason=f"the profile has {count} usable bins, at least {LEAST_BINS} needed"
         )
     if broken:
-        return NotEvaluable(code="not-finite", reason=f"the {what} holds {broken} values that are not finite")
+        return NotEvaluable(code="not-finite", reason=f"the profile holds {broken} values that are not finite")
     if low < 0 and high <= 0:
-        return NotEvaluable(code="negative", reason=f"the {what} is negative and nowhere above zero")
+        return NotEvaluable(code="negative", reason="the profile is negative and nowhere above zero")
     return why_flat(np.array([low, high]))
 
 

@@ -95,7 +95,7 @@ class ShiftFits:
 
 def expected_a50_mm(expected: RayProfiles) -> tuple[Floats, list[NotEvaluable | None]]:
     """A50 of expected profiles, and why a profile cannot serve as one."""
-    reasons = unusable(expected, "expected profile")
+    reasons = unusable(expected)
     a50 = np.full(expected.n_ray, np.nan)
     rows = free(reasons)
     if rows.size:
@@ -103,9 +103,9 @@ def expected_a50_mm(expected: RayProfiles) -> tuple[Floats, list[NotEvaluable | 
         marks = a50s(part.depth_mm, np.where(part.usable, part.activity, 0.0), mask=_unbroken(part.usable))
         a50[rows] = marks.value_mm
         for row, missing in zip(rows, marks.missing, strict=True):
-            if missing is not None:
-                reasons[row] = NotEvaluable(code=missing.code, reason=f"expected profile: {missing.reason}")
-    return a50, reasons
+            reasons[row] = missing
+    named = [r and NotEvaluable(code=r.code, reason=f"expected profile: {r.reason}") for r in reasons]
+    return a50, named
 
 
 def best_shifts(measured: RayProfiles, expected: RayProfiles, cost: Cost, window: Window) -> ShiftFits:
