@@ -1,6 +1,7 @@
-"""Phantoms: definitions in YAML, their voxels, a stylised abdomen, digital twins, and the field maker.
+"""Phantoms: definitions in YAML, their voxels, stylised abdomen, head and pelvis, digital twins, and the field maker.
 
-Twins and the field maker are imported from their modules (``protonqa.phantom.twins``), which load SciPy.
+Twins, their treatments and the field maker are imported from their modules (``protonqa.phantom.twins``,
+``protonqa.phantom.treatments``), which load SciPy.
 """
 
 from protonqa.phantom.library import load_phantom, phantom_names, voxel_phantom

@@ -6,18 +6,15 @@ with the liver at low x. The body runs through both ends of the grid, as in a CT
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from math import ceil, floor
 from typing import Any
 
-import numpy as np
+from protonqa.phantom.anatomy import Abdomen, Pair, Triple
+from protonqa.phantom.painter import AIR_HU, Painter, arc_run, paint_hollow, paint_loops, paint_spine
+from protonqa.phantom.schema import PhantomDefinition
+from protonqa.phantom.shapes import AnyShape, Arc, Ellipsoid, Fill
 
-from protonqa.phantom.anatomy import Abdomen, HollowOrgan, Loop, Pair, Triple
-from protonqa.phantom.schema import AnyShape, Arc, Box, Ellipsoid, EllipticCylinder, Fill, PhantomDefinition
-
-AIR_HU = -1000.0
-_HOLLOW = ("bowel_wall", "bowel_content", "bowel_gas")
-_SOFT = ("visceral_fat", "lung", *_HOLLOW)
+_BOWEL = ("bowel_wall", "bowel_content", "bowel_gas")
+_SOFT = ("visceral_fat", "lung", *_BOWEL)
 
 
 def abdomen_definition(abdomen: Abdomen, name: str, size_mm: Triple, spacing_mm: Triple) -> PhantomDefinition:
@@ -33,13 +30,16 @@ def abdomen_definition(abdomen: Abdomen, name: str, size_mm: Triple, spacing_mm:
 
 def abdomen_shapes(abdomen: Abdomen) -> list[AnyShape]:
     """The abdomen from skin to spine, in painting order; numbers rounded to 0.1 mm and 0.1 HU."""
-    paint = _Painter(abdomen)
-    _body_wall(paint)
-    _rib_cage(paint)
-    _iliac_crest(paint)
-    _bowel(paint)
-    _solid_organs(paint)
-    _spine_and_vessels(paint)
+    level = abdomen.level_mm
+    ends = (-abdomen.overhang_mm - level, abdomen.length_mm + abdomen.overhang_mm - level)
+    paint = Painter(abdomen.hu, shift_mm=(0.0, 0.0, level), ends_mm=ends)
+    _body_wall(paint, abdomen)
+    _rib_cage(paint, abdomen)
+    _iliac_crest(paint, abdomen)
+    _bowel(paint, abdomen)
+    _solid_organs(paint, abdomen)
+    _vessels(paint, abdomen)
+    paint_spine(paint, abdomen.spine, ends)
     return paint.shapes
 
 
@@ -47,36 +47,6 @@ def body_extent_mm(abdomen: Abdomen) -> tuple[float, float, float]:
     """Half-width of the skin, and its y in front and at the back."""
     center_y, (half_width, half_depth) = _layer(abdomen, 3)
     return half_width, center_y - half_depth, center_y + half_depth
-
-
-class _Painter:
-    def __init__(self, abdomen: Abdomen) -> None:
-        self.abdomen = abdomen
-        self.shapes: list[AnyShape] = []
-        self.painted: set[str] = set()
-        self.middle_z_mm = abdomen.length_mm / 2
-        self.full_length_mm = abdomen.length_mm + 2 * abdomen.overhang_mm
-
-    def __call__(self, kind: type[Any], tissue: str, center: Triple, within: Iterable[str] = (), **sizes: Any) -> None:
-        """Append a shape; `center` z is anatomical, `level_mm` is added here."""
-        x, y, z = center
-        rounded = {key: _rounded(value) for key, value in sizes.items()}
-        self.shapes.append(
-            kind(
-                tissue=tissue,
-                hu=_rounded(self.abdomen.hu[tissue]),
-                center_mm=_rounded((x, y, z + self.abdomen.level_mm)),
-                within=[t for t in within if t in self.painted] or None,
-                **rounded,
-            )
-        )
-        self.painted.add(tissue)
-
-    def through(self, tissue: str, x: float, y: float, radii: Pair, within: Iterable[str] = (), n: float = 2.0) -> None:
-        """Append an elliptic cylinder along z through the whole grid, whatever the level."""
-        z = self.middle_z_mm - self.abdomen.level_mm
-        length = self.full_length_mm
-        self(EllipticCylinder, tissue, (x, y, z), within, radii_mm=radii, length_mm=length, exponent=n)
 
 
 def _layer(abdomen: Abdomen, layers: int) -> tuple[float, Pair]:
@@ -88,8 +58,7 @@ def _layer(abdomen: Abdomen, layers: int) -> tuple[float, Pair]:
     return a.cavity_center_y_mm + (posterior - anterior) / 2, (a.cavity_half_width_mm + lateral, half_depth)
 
 
-def _body_wall(paint: _Painter) -> None:
-    a = paint.abdomen
+def _body_wall(paint: Painter, a: Abdomen) -> None:
     for tissue, layers in (("skin", 3), ("subcutaneous_fat", 2), ("muscle", 1), ("visceral_fat", 0)):
         y, radii = _layer(a, layers)
         paint.through(tissue, 0.0, y, radii, n=a.exponent)
@@ -106,8 +75,7 @@ def _body_wall(paint: _Painter) -> None:
 _RIB_ENDS = ((30.0, 0.4, None), (0.0, 0.7, None), (-45.0, 0.95, -62.0), (-54.0, 1.0, -72.0), (-58.0, 1.0, -78.0))
 
 
-def _rib_cage(paint: _Painter) -> None:
-    a = paint.abdomen
+def _rib_cage(paint: Painter, a: Abdomen) -> None:
     y, (width, depth) = _layer(a, 1)
     radii = (width - a.wall_mm[0] / 2, depth - (a.wall_mm[1] + a.wall_mm[2]) / 4)
     radial, along_z = a.rib_half_mm
@@ -132,8 +100,7 @@ def _rib_cage(paint: _Painter) -> None:
         paint(Ellipsoid, "heart", a.heart.center_mm, ("visceral_fat", "lung"), radii_mm=a.heart.radii_mm)
 
 
-def _iliac_crest(paint: _Painter) -> None:
-    a = paint.abdomen
+def _iliac_crest(paint: Painter, a: Abdomen) -> None:
     if a.iliac_top_z_mm is None:
         return
     y, (width, depth) = _layer(a, 0)
@@ -152,60 +119,13 @@ def _iliac_crest(paint: _Painter) -> None:
             paint(Arc, tissue, center, tube_mm=tube, **run)
 
 
-def _bowel(paint: _Painter) -> None:
-    a = paint.abdomen
+def _bowel(paint: Painter, a: Abdomen) -> None:
     for organ in a.colon:
-        _hollow(paint, organ, "bowel_wall", "bowel_content", "bowel_gas", ("visceral_fat", *_HOLLOW))
-    # Gas is cut by a level through the whole loop and its neighbours painted before: loops without gas come last.
-    for loop in sorted(a.loops, key=lambda item: -item.gas_fraction):
-        run: dict[str, Any] = {
-            "radii_mm": loop.radii_mm,
-            "start_deg": loop.start_deg,
-            "stop_deg": loop.stop_deg,
-            "rise_mm": loop.rise_mm,
-        }
-        inner = (loop.tube_mm[0] - loop.wall_mm, loop.tube_mm[1] - loop.wall_mm)
-        paint(Arc, "bowel_wall", loop.center_mm, ("visceral_fat", *_HOLLOW), tube_mm=loop.tube_mm, **run)
-        paint(Arc, "bowel_content", loop.center_mm, ("bowel_wall",), tube_mm=inner, **run)
-        x, y, z = loop.center_mm
-        front, back = _arc_front_and_back(loop)
-        reach = (loop.radii_mm[0] + inner[0], (back - front) / 2 + inner[0], inner[1] + abs(loop.rise_mm) / 2)
-        _gas(paint, "bowel_gas", "bowel_content", (x, y + (front + back) / 2, z), reach, loop.gas_fraction)
+        paint_hollow(paint, organ, _BOWEL, ("visceral_fat", *_BOWEL))
+    paint_loops(paint, a.loops, _BOWEL, "visceral_fat")
 
 
-def _arc_front_and_back(loop: Loop) -> Pair:
-    """Lowest and highest y of the middle of an elliptic arc, from its centre."""
-    angles = np.radians(np.linspace(loop.start_deg, loop.stop_deg, 91))
-    (a, b) = loop.radii_mm
-    y = np.sin(angles) / np.hypot(np.cos(angles) / a, np.sin(angles) / b)
-    return float(y.min()), float(y.max())
-
-
-def _hollow(
-    paint: _Painter, organ: HollowOrgan, wall: str, content: str, gas: str | None, within: tuple[str, ...]
-) -> None:
-    outer = organ.radii_mm
-    thick = min(organ.wall_mm, 0.6 * min(outer))  # an empty organ keeps a lumen
-    inner = (outer[0] - thick, outer[1] - thick, outer[2] - thick)
-    turn = organ.rotation_deg
-    paint(Ellipsoid, wall, organ.center_mm, within, radii_mm=outer, rotation_deg=turn)
-    paint(Ellipsoid, content, organ.center_mm, (wall,), radii_mm=inner, rotation_deg=turn)
-    if gas is not None:
-        _gas(paint, gas, content, organ.center_mm, inner, organ.gas_fraction)
-
-
-def _gas(paint: _Painter, gas: str, content: str, center: Triple, reach: Triple, fraction: float) -> None:
-    """Gas over content with a level surface: the patient lies on the back, so gas is in front (low y)."""
-    if fraction <= 0:
-        return
-    x, y, z = center
-    height = 2 * reach[1] * min(fraction, 1.0)
-    size = (2 * reach[0], height, 2 * reach[2])
-    paint(Box, gas, (x, y - reach[1] + height / 2, z), (content,), size_mm=size)
-
-
-def _solid_organs(paint: _Painter) -> None:
-    a = paint.abdomen
+def _solid_organs(paint: Painter, a: Abdomen) -> None:
     for kidney in a.kidneys:
         center, turn = kidney.center_mm, kidney.rotation_deg
         # Usual shares of the kidney: cortex 70 %, medulla 25 %, pelvis 5 %.
@@ -216,21 +136,14 @@ def _solid_organs(paint: _Painter) -> None:
         ):
             radii = tuple(r * share ** (1 / 3) for r in kidney.radii_mm)
             paint(Ellipsoid, tissue, center, over, radii_mm=radii, rotation_deg=turn)
-    p = a.pancreas
-    run: dict[str, Any] = {
-        "radii_mm": p.radii_mm,
-        "start_deg": p.start_deg,
-        "stop_deg": p.stop_deg,
-        "rise_mm": p.rise_mm,
-    }
-    paint(Arc, "pancreas", p.center_mm, _SOFT, tube_mm=p.tube_mm, **run)
+    paint(Arc, "pancreas", a.pancreas.center_mm, _SOFT, tube_mm=a.pancreas.tube_mm, **arc_run(a.pancreas))
     paint(
         Ellipsoid, "spleen", a.spleen.center_mm, _SOFT, radii_mm=a.spleen.radii_mm, rotation_deg=a.spleen.rotation_deg
     )
-    _hollow(paint, a.stomach, "stomach_wall", "stomach_content", "stomach_gas", _SOFT)
+    paint_hollow(paint, a.stomach, ("stomach_wall", "stomach_content", "stomach_gas"), _SOFT)
     for lobe in a.liver:
         paint(Ellipsoid, "liver", lobe.center_mm, _SOFT, radii_mm=lobe.radii_mm, rotation_deg=lobe.rotation_deg)
-    _hollow(paint, a.gallbladder, "gallbladder_wall", "bile", None, (*_SOFT, "liver"))
+    paint_hollow(paint, a.gallbladder, ("gallbladder_wall", "bile", None), (*_SOFT, "liver"))
     lobe = a.liver[0]
     x, y, z = lobe.center_mm
     vein = (0.6 * lobe.radii_mm[0], 5.0, 6.0)
@@ -241,33 +154,9 @@ def _solid_organs(paint: _Painter) -> None:
         paint(Ellipsoid, "liver_lesion", lesion.center_mm, ("liver", "hepatic_vein"), radii_mm=lesion.radii_mm)
 
 
-def _spine_and_vessels(paint: _Painter) -> None:
-    a = paint.abdomen
-    (x, y), (wide, deep) = a.spine_center_mm, a.vertebra_radii_mm
-    front = y - deep
+def _vessels(paint: Painter, a: Abdomen) -> None:
+    x, y = a.spine_center_mm
+    front = y - a.vertebra_radii_mm[1]
     paint.through("aorta", x + 10.0, front - a.aorta_radius_mm - 2, (a.aorta_radius_mm, a.aorta_radius_mm))
     cava = a.vena_cava_radii_mm
     paint.through("vena_cava", x - cava[0] - 6.0, front - cava[1] + 2, cava, (*_SOFT, "liver", "pancreas"))
-    paint.through("disc", x, y, a.vertebra_radii_mm)
-    canal_y = y + deep + 8.0
-    bone = a.vertebra_pitch_mm - a.disc_mm
-    low, high = (z - a.level_mm for z in (-a.overhang_mm, a.length_mm + a.overhang_mm))
-    first = ceil((low - bone / 3 - a.vertebra_phase_mm) / a.vertebra_pitch_mm)
-    last = floor((high + bone / 3 - a.vertebra_phase_mm) / a.vertebra_pitch_mm)
-    for level in range(first, last + 1):
-        z = a.vertebra_phase_mm + level * a.vertebra_pitch_mm
-        cylinder: dict[str, Any] = {"length_mm": bone, "radii_mm": (wide, deep)}
-        marrow: dict[str, Any] = {"length_mm": bone - 4.0, "radii_mm": (wide - 2.0, deep - 2.0)}
-        paint(EllipticCylinder, "vertebra_cortical", (x, y, z), **cylinder)
-        arch: dict[str, Any] = {"length_mm": 0.7 * bone, "radii_mm": (16.0, 14.0)}
-        paint(EllipticCylinder, "vertebra_cortical", (x, canal_y, z), **arch)
-        paint(Box, "vertebra_cortical", (x, canal_y + 3.0, z), size_mm=(72.0, 6.0, 9.0))
-        paint(Box, "vertebra_cortical", (x, canal_y + 20.0, z - 5.0), size_mm=(6.0, 18.0, 0.6 * bone))
-        paint(EllipticCylinder, "vertebra_spongiosa", (x, y, z), **marrow)
-    paint.through("spinal_canal", x, canal_y, (10.0, 8.5))
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return tuple(_rounded(item) for item in value)
-    return round(float(value), 1)

@@ -1,8 +1,9 @@
-"""The numbers of a stylised abdomen: sizes, places and CT numbers, with the reference adult as defaults."""
+"""The parts that anatomies are described with, and the numbers of the abdomen, with the reference adult as defaults."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -61,11 +62,13 @@ ICRP_89_MASS_G: Mapping[str, float] = {
 }
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """Plain checked values; unknown keys and numbers that are not finite are refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Organ(_Part):
+class Organ(Part):
     """An ellipsoid: centre, semi-axes (mm), rotation about z (deg)."""
 
     center_mm: Triple
@@ -80,7 +83,7 @@ class HollowOrgan(Organ):
     gas_fraction: float = 0.0
 
 
-class Loop(_Part):
+class Loop(Part):
     """A loop of bowel along an elliptic arc (see `schema.Arc`), with a wall and gas in front."""
 
     center_mm: Triple
@@ -93,13 +96,31 @@ class Loop(_Part):
     gas_fraction: float = 0.0
 
 
-class Abdomen(_Part):
+class Spine(Part):
+    """Vertebrae one above the other: centre and semi-axes of their bodies, distance, where one of them lies (phase).
+
+    `arch_size` is the size of arch, processes and canal against a lumbar vertebra.
+    """
+
+    center_mm: Pair
+    radii_mm: Pair
+    pitch_mm: float
+    phase_mm: float
+    disc_mm: float
+    arch_size: float = 1.0
+    bone_tissues: tuple[str, str] = ("vertebra_cortical", "vertebra_spongiosa")
+    disc_tissue: str = "disc"
+    canal_tissue: str = "spinal_canal"
+
+
+class Abdomen(Part):
     """Everything that decides where tissue is; lengths in mm, thicknesses as (lateral, anterior, posterior).
 
     The defaults are the reference adult: 340 x 230 mm. `cavity_*` is the inside of the muscle wall; the wall, fat and
     skin grow outwards from it. `level_mm` shifts the anatomy towards the head.
     """
 
+    site: Literal["abdomen"] = "abdomen"
     length_mm: float = 240.0
     overhang_mm: float = 0.0
     level_mm: float = 0.0
@@ -185,3 +206,19 @@ class Abdomen(_Part):
     aorta_radius_mm: float = 10.0
     vena_cava_radii_mm: Pair = (13.0, 10.0)
     hu: Mapping[str, float] = Field(default_factory=lambda: dict(REFERENCE_HU))
+
+    @property
+    def middle_y_mm(self) -> float:
+        """y about which the body turns."""
+        return self.cavity_center_y_mm
+
+    @property
+    def spine(self) -> Spine:
+        """The spine as it is painted."""
+        return Spine(
+            center_mm=self.spine_center_mm,
+            radii_mm=self.vertebra_radii_mm,
+            pitch_mm=self.vertebra_pitch_mm,
+            phase_mm=self.vertebra_phase_mm,
+            disc_mm=self.disc_mm,
+        )

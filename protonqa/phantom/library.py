@@ -51,29 +51,32 @@ def load_phantom(name_or_path: str | os.PathLike[str]) -> PhantomDefinition:
 
 
 def voxel_phantom(source: str | os.PathLike[str], spacing_mm: Sequence[float] | None = None) -> VoxelPhantom:
-    """The voxels of a packaged phantom, of a phantom YAML, or of the digital twin ``twin:SEED``.
+    """The voxels of a packaged phantom, of a phantom YAML, or of the digital twin ``twin:SEED`` or ``twin:SITE:SEED``.
 
     Parameters
     ----------
     source : str or path
-        As ``load_phantom``; or ``twin:42``, the twin drawn from seed 42.
+        As ``load_phantom``; or ``twin:42``, the abdomen drawn from seed 42, ``twin:head:42``, ``twin:pelvis:42``.
     spacing_mm : (x, y, z), optional
         Voxel size instead of the definition's; 2 mm for twins.
 
     Raises
     ------
     InputError
-        As ``load_phantom``; a twin whose seed is not a whole number; a size that is not whole voxels.
+        As ``load_phantom``; a twin of an unknown site or whose seed is not a whole number; a size that is not whole
+        voxels.
     """
     text = os.fspath(source)
     if not text.lower().startswith(_TWIN):
         return voxelise(load_phantom(source), spacing_mm)
-    seed = text[len(_TWIN) :]
+    site, _, seed = text[len(_TWIN) :].lower().rpartition(":")
     if not (seed.isascii() and seed.isdigit() and len(seed) <= 18):
-        raise InputError("the seed of a twin is not a whole number", got=repr(text[:60]), expected="twin:42")
+        raise InputError(
+            "the seed of a twin is not a whole number", got=repr(text[:60]), expected="twin:42 or twin:head:42"
+        )
     from protonqa.phantom.twins import draw_twin, voxelise_twin  # loads SciPy
 
-    return voxelise_twin(draw_twin(int(seed)), spacing_mm or (2.0, 2.0, 2.0))
+    return voxelise_twin(draw_twin(int(seed), site=site or None), spacing_mm or (2.0, 2.0, 2.0))
 
 
 def _read(path: Path) -> str:

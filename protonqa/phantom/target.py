@@ -49,7 +49,8 @@ def check_target(target: SphericalTarget, rsp: Volume, body: NDArray[np.bool_]) 
     Raises
     ------
     GeometryError
-        The target reaches outside the CT, lies less than 95 % in the body, or in air; a mask of another grid.
+        The target reaches outside the CT, lies less than 95 % in the body (see `share_in_body`), or in air; a mask of
+        another grid.
     """
     if body.shape != rsp.grid.shape:
         raise GeometryError("body mask is not on the grid", got=str(body.shape), expected=str(rsp.grid.shape))
@@ -64,8 +65,8 @@ def check_target(target: SphericalTarget, rsp: Volume, body: NDArray[np.bool_]) 
             expected="the whole sphere inside the CT",
             remedy="check the centre (DICOM LPS, mm) and the radius",
         )
-    voxels = _voxels(target, rsp.grid)
-    share = float(body[voxels].mean())
+    voxels = target_voxels(target, rsp.grid)
+    share = share_in_body(voxels, body)
     if share < LEAST_IN_BODY:
         raise GeometryError(
             "the target is not inside the body",
@@ -83,7 +84,23 @@ def check_target(target: SphericalTarget, rsp: Volume, body: NDArray[np.bool_]) 
         )
 
 
-def _voxels(target: SphericalTarget, grid: Grid) -> tuple[NDArray[np.intp], ...]:
+def share_in_body(voxels: tuple[NDArray[np.intp], ...], body: NDArray[np.bool_]) -> float:
+    """Share of voxels ``(z, y, x)`` that lie in the body or, within their axial plane, between parts of it.
+
+    A body mask leaves out what is open to the outside, such as nose and throat; a target may hold them when the body
+    lies to the left and right of them and in front and behind.
+    """
+    first, last = int(voxels[0].min()), int(voxels[0].max()) + 1
+    planes = body[first:last]
+    inside = np.ones(planes.shape, dtype=bool)
+    for axis in (1, 2):
+        before = np.maximum.accumulate(planes, axis=axis)
+        behind = np.flip(np.maximum.accumulate(np.flip(planes, axis), axis=axis), axis)
+        inside &= before & behind
+    return float((planes | inside)[voxels[0] - first, voxels[1], voxels[2]].mean())
+
+
+def target_voxels(target: SphericalTarget, grid: Grid) -> tuple[NDArray[np.intp], ...]:
     """Indices ``(z, y, x)`` of the voxels with their centre in the sphere; at least the one that holds its centre."""
     index = grid.index_from_world(target.center_mm)
     spacing = np.asarray(grid.spacing_mm)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from protonqa.phantom.anatomy import Abdomen, Pair, Triple
+from protonqa.phantom.head_anatomy import Head
+from protonqa.phantom.pelvis_anatomy import Pelvis
+
+Anatomy = Abdomen | Head | Pelvis
 
 
 class _Values(BaseModel):
@@ -53,7 +59,7 @@ class CtNoise(_Values):
 
 
 class TwinParameters(_Values):
-    """A digital twin of the abdomen.
+    """A digital twin.
 
     Same parameters, same spacing, same voxels, bit for bit on one kind of processor; ``model_dump_json`` and
     ``model_validate_json`` keep every number exactly.
@@ -66,24 +72,48 @@ class TwinParameters(_Values):
         Seeds of the days since (`perturb_twin`); empty on the day of the planning CT.
     size_mm : (x, y, z)
         Of the grid; the same on all days, so planning CT and delivered anatomy share their voxels.
+    anatomy : Abdomen, Head or Pelvis
+        Its ``site`` tells which.
     """
 
     seed: int
     days: tuple[int, ...] = ()
     size_mm: Triple
-    abdomen: Abdomen
+    anatomy: Annotated[Anatomy, Field(discriminator="site")]
     waves: tuple[Wave, ...] = ()
     texture: Texture
     pose: Pose = Pose()
     couch: Couch | None = None
     ct_noise: CtNoise
 
+    @property
+    def site(self) -> str:
+        """``abdomen``, ``head`` or ``pelvis``."""
+        return self.anatomy.site
+
 
 class DayChange(_Values):
     """How much a patient differs on another day; standard deviations, all cut at 2.5 of them.
 
-    The values are of the size seen in abdominal patients set up on skin marks without daily images; set one to 0 to
-    switch that change off.
+    The defaults are of the size seen in abdominal patients set up on skin marks without daily images; those of the
+    other sites are in `twin_sites`. Set one to 0 to switch that change off.
+
+    Parameters
+    ----------
+    setup_mm, rotation_deg : float
+        Shift along, and rotation about, each axis.
+    fat_mm : float
+        Thickness of subcutaneous fat: weight lost or gained.
+    breathing_mm : float
+        Motion of what lies under the diaphragm, towards the feet.
+    organ_mm : float
+        Motion of each organ by itself; in the head of jaw and tongue, in the pelvis of the prostate.
+    bowel_mm : float
+        Motion of loops of bowel.
+    filling : float
+        Logarithm of the diameter of stomach, bowel, bladder and rectum; in the head of the turbinates of the nose.
+    gas_redrawn : float
+        Chance that the gas of a part of the bowel, or the air and mucus of a sinus, is another.
     """
 
     setup_mm: float = 2.0
@@ -96,4 +126,4 @@ class DayChange(_Values):
     gas_redrawn: float = 0.5
 
 
-__all__ = ["Couch", "CtNoise", "DayChange", "Pair", "Pose", "Texture", "TwinParameters", "Wave"]
+__all__ = ["Anatomy", "Couch", "CtNoise", "DayChange", "Pair", "Pose", "Texture", "TwinParameters", "Wave"]

@@ -1,4 +1,4 @@
-"""Digital twins: random patients after the stylised abdomen, drawn first and computed second.
+"""Digital twins: random patients after the stylised anatomies, drawn first and computed second.
 
 ``draw_twin`` makes parameters, ``perturb_twin`` the same patient on another day, ``voxelise_twin`` the voxels. Only
 the first two draw; the third is a function of its arguments.
@@ -10,39 +10,67 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, map_coordinates
+from numpy.typing import ArrayLike, NDArray
 
 from protonqa.errors import GeometryError
-from protonqa.phantom.abdomen import AIR_HU, abdomen_shapes
-from protonqa.phantom.anatomy import Abdomen, Loop, Organ, Triple
-from protonqa.phantom.schema import Box, Fill
-from protonqa.phantom.twin_parameters import Couch, CtNoise, DayChange, Pose, TwinParameters, Wave
-from protonqa.phantom.twin_population import cut_normal, draw_gas_fraction, draw_twin
+from protonqa.phantom.anatomy import Triple
+from protonqa.phantom.painter import AIR_HU
+from protonqa.phantom.shapes import Box, Fill
+from protonqa.phantom.texture import add_texture
+from protonqa.phantom.twin_draws import cut_normal, draw_couch, draw_waves, grid_size_mm, moved
+from protonqa.phantom.twin_parameters import Anatomy, Couch, CtNoise, DayChange, Pose, Texture, TwinParameters, Wave
+from protonqa.phantom.twin_sites import SITES, site_named
 from protonqa.phantom.voxelise import Block, Canvas, Locate, Points, VoxelPhantom, axis_blocks, phantom_grid
 from protonqa.values import Grid
 
-__all__ = ["DayChange", "TwinParameters", "draw_twin", "perturb_twin", "voxelise_twin"]
+__all__ = ["SITES", "DayChange", "TwinParameters", "draw_twin", "perturb_twin", "room_position_mm", "voxelise_twin"]
 
-# How much stronger than soft tissue the texture of a tissue is.
-_TEXTURE_SHARE = {
-    "air": 0.0,
-    "couch_shell": 0.0,
-    "couch_core": 0.0,
-    "bowel_gas": 0.0,
-    "stomach_gas": 0.0,
-    "bile": 0.3,
-    "lung": 3.0,
-    "bowel_content": 2.0,
-    "stomach_content": 2.0,
-    "rib_marrow": 4.0,
-    "vertebra_spongiosa": 4.0,
-    "pelvic_spongiosa": 4.0,
-    "rib_cortical": 6.0,
-    "vertebra_cortical": 6.0,
-    "pelvic_cortical": 6.0,
-}
 _HU_LOW, _HU_HIGH = -1000.0, 2995.0  # what the HU calibration covers
+
+
+def draw_twin(seed: int, *, site: str | None = None, base: Anatomy | None = None) -> TwinParameters:
+    """Draw a random patient.
+
+    Parameters
+    ----------
+    seed : int
+        Same site and seed, same twin.
+    site : str, optional
+        One of `SITES`; that of `base`, else ``abdomen``, when absent.
+    base : Abdomen, Head or Pelvis, optional
+        The anatomy that is varied; the reference adult when absent.
+
+    Raises
+    ------
+    InputError
+        Unknown site, or a `base` of another one.
+    """
+    known = site_named(site, base)
+    rng = np.random.default_rng([0x7717, seed, *known.stream])
+    anatomy = known.draw(rng, base if base is not None else known.reference())
+    waves = draw_waves(rng, known.wave_mm)
+    shift, (pitch, yaw, roll) = known.shift_sd_mm, known.rotation_sd_deg
+    pose = Pose(
+        shift_mm=(cut_normal(rng, shift), cut_normal(rng, shift), cut_normal(rng, shift)),
+        rotation_deg=(cut_normal(rng, pitch), cut_normal(rng, yaw), cut_normal(rng, roll)),
+    )
+    reach = sum(math.hypot(*wave.amplitude_mm) for wave in waves)
+    extent = known.extent_mm(anatomy)
+    couch = draw_couch(rng, extent[2], reach)
+    return TwinParameters(
+        seed=seed,
+        size_mm=grid_size_mm(extent, anatomy.length_mm, pose, reach, couch),
+        anatomy=anatomy,
+        waves=waves,
+        texture=Texture(
+            amplitude_hu=float(rng.uniform(0, 14)),
+            correlation_mm=float(rng.uniform(6, 24)),
+            seed=int(rng.integers(2**31)),
+        ),
+        pose=pose,
+        couch=couch,
+        ct_noise=CtNoise(amplitude_hu=float(rng.uniform(2, 20)), seed=int(rng.integers(2**31))),
+    )
 
 
 def voxelise_twin(
@@ -69,19 +97,20 @@ def voxelise_twin(
     if params.couch is not None:
         canvas.paint(_couch_shapes(params.couch, params.size_mm), axis_blocks(grid))
     body = _body_coordinates(grid, params)
-    canvas.paint(abdomen_shapes(params.abdomen), _body_blocks(grid, params, body))
+    canvas.paint(site_named(params.site).shapes(params.anatomy), _body_blocks(grid, params, body))
     # Shapes that others hide or that lie beyond the cut are no fault in a random body.
     canvas.findings.clear()
-    _add_texture(canvas, params, body)
+    add_texture(canvas, params.texture, params.size_mm, body)
     if ct_noise:
         rng = np.random.default_rng([0xC7, params.ct_noise.seed])
         canvas.hu += np.float32(params.ct_noise.amplitude_hu) * rng.standard_normal(grid.shape, dtype=np.float32)
     np.clip(canvas.hu, _HU_LOW, _HU_HIGH, out=canvas.hu)
-    return canvas.phantom(f"twin {params.seed}" + "".join(f" day {day}" for day in params.days))
+    name = f"twin {params.seed}" if params.site == "abdomen" else f"{params.site} twin {params.seed}"
+    return canvas.phantom(name + "".join(f" day {day}" for day in params.days))
 
 
 def perturb_twin(params: TwinParameters, seed: int, *, day: DayChange | None = None) -> TwinParameters:
-    """The same patient on another day: set-up, fat, breathing, organs, bowel, filling, gas and CT noise differ.
+    """The same patient on another day: set-up, fat, organs, fillings, gas or mucus and CT noise differ.
 
     Skeleton, tissues, texture, the body's irregularity and the couch stay; the grid stays.
 
@@ -91,73 +120,19 @@ def perturb_twin(params: TwinParameters, seed: int, *, day: DayChange | None = N
     seed : int
         Of the day; same twin and seed, same day.
     day : DayChange, optional
-        How large the changes are.
+        How large the changes are; those usual for the site when absent.
     """
-    change = day or DayChange()
+    site = site_named(params.site)
+    change = day or site.day
     rng = np.random.default_rng([0xDA7, params.seed, *params.days, seed])
     pose = Pose(
-        shift_mm=_moved(rng, params.pose.shift_mm, change.setup_mm),
-        rotation_deg=_moved(rng, params.pose.rotation_deg, change.rotation_deg),
+        shift_mm=moved(rng, params.pose.shift_mm, change.setup_mm),
+        rotation_deg=moved(rng, params.pose.rotation_deg, change.rotation_deg),
     )
     noise = CtNoise(amplitude_hu=params.ct_noise.amplitude_hu, seed=int(rng.integers(2**31)))
-    abdomen = _other_day(rng, params.abdomen, change)
-    update = {"days": (*params.days, seed), "pose": pose, "ct_noise": noise, "abdomen": abdomen}
+    anatomy = site.other_day(rng, params.anatomy, change)
+    update = {"days": (*params.days, seed), "pose": pose, "ct_noise": noise, "anatomy": anatomy}
     return params.model_copy(update=update)
-
-
-def _other_day(rng: np.random.Generator, a: Abdomen, change: DayChange) -> Abdomen:
-    fat = cut_normal(rng, change.fat_mm)
-    breath = cut_normal(rng, change.breathing_mm)
-
-    def carried(organ: Organ, share: float) -> Organ:
-        x, y, z = _moved(rng, organ.center_mm, change.organ_mm)
-        return organ.model_copy(update={"center_mm": (x, y + 0.3 * share * breath, z - share * breath)})
-
-    def refilled(organ: Organ, share: float, gas: float) -> Organ:
-        size = math.exp(cut_normal(rng, change.filling))
-        redrawn, fraction = rng.uniform() < change.gas_redrawn, draw_gas_fraction(rng, 0.7)
-        radii = tuple(r * size for r in organ.radii_mm)
-        return carried(organ, share).model_copy(
-            update={"radii_mm": radii, "gas_fraction": fraction if redrawn else gas}
-        )
-
-    liver = tuple(carried(lobe, 1.0) for lobe in a.liver)
-    first = liver[0].center_mm
-    drift = tuple(new - old for new, old in zip(first, a.liver[0].center_mm, strict=True))
-    lesions = tuple(
-        lesion.model_copy(update={"center_mm": tuple(c + d for c, d in zip(lesion.center_mm, drift, strict=True))})
-        for lesion in a.lesions
-    )
-    update = {
-        "fat_mm": tuple(max(thickness + fat, 2.0) for thickness in a.fat_mm),
-        "lungs": tuple(carried(organ, 1.0) for organ in a.lungs),
-        "heart": None if a.heart is None else carried(a.heart, 0.5),
-        "colon": tuple(refilled(organ, 0.1, organ.gas_fraction) for organ in a.colon),
-        "loops": tuple(_other_loop(rng, loop, change) for loop in a.loops),
-        "kidneys": tuple(carried(organ, 0.6) for organ in a.kidneys),
-        "spleen": carried(a.spleen, 0.9),
-        "stomach": refilled(a.stomach, 0.8, a.stomach.gas_fraction),
-        "liver": liver,
-        "lesions": lesions,
-        "gallbladder": carried(a.gallbladder, 0.9),
-    }
-    return a.model_copy(update=update)
-
-
-def _other_loop(rng: np.random.Generator, loop: Loop, change: DayChange) -> Loop:
-    size = math.exp(cut_normal(rng, change.filling))
-    redrawn, fraction = rng.uniform() < change.gas_redrawn, draw_gas_fraction(rng)
-    update = {
-        "center_mm": _moved(rng, loop.center_mm, change.bowel_mm),
-        "tube_mm": tuple(max(t * size, loop.wall_mm + 1.0) for t in loop.tube_mm),
-        "gas_fraction": fraction if redrawn else loop.gas_fraction,
-    }
-    return loop.model_copy(update=update)
-
-
-def _moved(rng: np.random.Generator, position: Triple, sd: float) -> Triple:
-    x, y, z = (value + cut_normal(rng, sd) for value in position)
-    return x, y, z
 
 
 def _twin_grid(params: TwinParameters, spacing_mm: float | Sequence[float]) -> Grid:
@@ -181,7 +156,7 @@ def _couch_shapes(couch: Couch, size_mm: Triple) -> list[Box]:
 
 
 def _pivot(params: TwinParameters) -> NDArray[np.float64]:
-    return np.array([0.0, params.abdomen.cavity_center_y_mm, params.size_mm[2] / 2])
+    return np.array([0.0, params.anatomy.middle_y_mm, params.size_mm[2] / 2])
 
 
 def _rotation(pose: Pose) -> NDArray[np.float64]:
@@ -194,6 +169,19 @@ def _rotation(pose: Pose) -> NDArray[np.float64]:
         turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
         matrix = turn @ matrix
     return matrix
+
+
+def room_position_mm(params: TwinParameters, body_mm: ArrayLike) -> NDArray[np.float64]:
+    """Where points of the undeformed, unrotated body lie in the room (LPS, the grid's frame); (..., 3) -> (..., 3)."""
+    target = np.asarray(body_mm, dtype=np.float64)
+    still = target.copy()
+    for _ in range(8):  # waves are long and low: each round leaves a tenth of the error or less
+        still = target - sum(
+            np.sin(still @ np.array(wave.vector_per_mm) + wave.phase)[..., None] * np.array(wave.amplitude_mm)
+            for wave in params.waves
+        )
+    pivot = _pivot(params)
+    return np.asarray((still - pivot) @ _rotation(params.pose).T + pivot + np.array(params.pose.shift_mm))
 
 
 def _body_coordinates(grid: Grid, params: TwinParameters) -> NDArray[np.float32]:
@@ -245,25 +233,3 @@ def _body_blocks(grid: Grid, params: TwinParameters, body: NDArray[np.float32]) 
         return block, (body[0][block], body[1][block], body[2][block])
 
     return locate
-
-
-def _add_texture(canvas: Canvas, params: TwinParameters, body: NDArray[np.float32]) -> None:
-    """Smooth noise that belongs to the tissue: drawn on a lattice of the body, so it moves with the patient."""
-    texture = params.texture
-    if texture.amplitude_hu <= 0:
-        return
-    share = np.array([_TEXTURE_SHARE.get(tissue, 1.0) for tissue in canvas.tissues], dtype=np.float32)
-    strength = share[canvas.tissue_index]
-    inside = strength > 0
-    step = texture.correlation_mm / 2
-    # The lattice depends on the body alone: neither the spacing nor the day may change the texture.
-    half = np.array(params.size_mm) / 2 + 20.0
-    middle = np.array([0.0, 0.0, params.size_mm[2] / 2])
-    counts = np.ceil(2 * half / step).astype(int) + 1
-    rng = np.random.default_rng([0x7E, texture.seed])
-    lattice = gaussian_filter(rng.standard_normal(counts, dtype=np.float32), 1.0, mode="wrap")
-    lattice /= lattice.std()
-    origin = middle - half
-    index = [(body[i][inside] - np.float32(origin[i])) / np.float32(step) for i in range(3)]
-    field = map_coordinates(lattice, index, order=1, mode="nearest")
-    canvas.hu[inside] += np.float32(texture.amplitude_hu) * strength[inside] * field

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from protonqa.errors import GeometryError
 from protonqa.phantom.abdomen import abdomen_shapes, body_extent_mm
-from protonqa.phantom.schema import Fill
+from protonqa.phantom.shapes import Fill
 from protonqa.phantom.twin_parameters import DayChange, Pose, TwinParameters
 from protonqa.phantom.twins import _body_blocks, _body_coordinates, draw_twin, perturb_twin, voxelise_twin
 from protonqa.phantom.voxelise import Canvas, VoxelPhantom
@@ -44,10 +44,10 @@ def test_same_seed_same_bits_also_through_json() -> None:
 def test_another_seed_is_another_patient() -> None:
     twins = [draw_twin(seed) for seed in range(20)]
     for quantity in (
-        lambda t: t.abdomen.cavity_half_width_mm,
-        lambda t: t.abdomen.fat_mm[0],
-        lambda t: t.abdomen.liver[0].center_mm,
-        lambda t: t.abdomen.hu["liver"],
+        lambda t: t.anatomy.cavity_half_width_mm,
+        lambda t: t.anatomy.fat_mm[0],
+        lambda t: t.anatomy.liver[0].center_mm,
+        lambda t: t.anatomy.hu["liver"],
         lambda t: t.texture.seed,
     ):
         assert len({quantity(t) for t in twins}) == 20
@@ -55,9 +55,9 @@ def test_another_seed_is_another_patient() -> None:
 
 def test_bodies_span_the_range_of_adults() -> None:
     twins = [draw_twin(seed) for seed in range(300)]
-    width = np.array([2 * body_extent_mm(t.abdomen)[0] for t in twins])
-    depth = np.array([np.diff(body_extent_mm(t.abdomen)[1:])[0] for t in twins])
-    fat = np.array([t.abdomen.fat_mm[0] for t in twins])
+    width = np.array([2 * body_extent_mm(t.anatomy)[0] for t in twins])
+    depth = np.array([np.diff(body_extent_mm(t.anatomy)[1:])[0] for t in twins])
+    fat = np.array([t.anatomy.fat_mm[0] for t in twins])
     assert width.min() >= 250
     assert width.max() <= 420
     assert width.min() < 275
@@ -66,10 +66,10 @@ def test_bodies_span_the_range_of_adults() -> None:
     assert depth.max() <= 330
     assert fat.min() < 7
     assert fat.max() > 40
-    liver = np.array([t.abdomen.hu["liver"] for t in twins])
+    liver = np.array([t.anatomy.hu["liver"] for t in twins])
     assert np.ptp(liver) > 80
     assert {t.couch is None for t in twins} == {True, False}
-    assert any(t.abdomen.lesions for t in twins)
+    assert any(t.anatomy.lesions for t in twins)
     assert all(r.hu_keys_complete for r in map(_Complete, twins))
 
 
@@ -77,7 +77,7 @@ class _Complete:
     """Every tissue of the reference has a CT number within the calibration."""
 
     def __init__(self, twin: TwinParameters) -> None:
-        values = np.array(list(twin.abdomen.hu.values()))
+        values = np.array(list(twin.anatomy.hu.values()))
         self.hu_keys_complete = len(values) == 33 and (values >= -1000).all() and (values <= 2995).all()
 
 
@@ -127,9 +127,9 @@ def test_another_day_is_the_same_patient() -> None:
     for kept in ("texture", "waves", "couch", "size_mm", "seed"):
         assert getattr(day, kept) == getattr(twin, kept)
     for kept in ("hu", "cavity_half_width_mm", "vertebra_radii_mm", "rib_base_z_mm", "skin_mm"):
-        assert getattr(day.abdomen, kept) == getattr(twin.abdomen, kept)
+        assert getattr(day.anatomy, kept) == getattr(twin.anatomy, kept)
     assert day.pose != twin.pose
-    assert day.abdomen.loops != twin.abdomen.loops
+    assert day.anatomy.loops != twin.anatomy.loops
     a, b = voxelise_twin(twin, 6.0), voxelise_twin(day, 6.0)
     assert 0.01 < np.mean(body(a) & (a.tissue_index != b.tissue_index)) < 0.3
 
@@ -153,7 +153,7 @@ def test_roll_turns_plus_x_towards_plus_y() -> None:
     twin = draw_twin(2).model_copy(update={"waves": (), "pose": Pose(), "couch": None})
     rolled = twin.model_copy(update={"pose": Pose(rotation_deg=(0.0, 0.0, 10.0))})
     still, turned = voxelise_twin(twin, 5.0), voxelise_twin(rolled, 5.0)
-    pivot = np.array([0.0, twin.abdomen.cavity_center_y_mm])
+    pivot = np.array([0.0, twin.anatomy.cavity_center_y_mm])
     before = middle_mm(still, still.tissue_mask("spleen"))[:2] - pivot
     after = middle_mm(turned, turned.tissue_mask("spleen"))[:2] - pivot
     angle = np.degrees(np.arctan2(after[1], after[0]) - np.arctan2(before[1], before[0]))
@@ -168,7 +168,7 @@ def test_texture_has_its_amplitude_and_its_length_whatever_the_voxels() -> None:
     for spacing in (3.0, 6.0):
         phantom = voxelise_twin(twin, spacing)
         fat = phantom.hu[phantom.tissue_mask("subcutaneous_fat")]
-        assert fat.mean() == pytest.approx(round(twin.abdomen.hu["subcutaneous_fat"], 1), abs=1.5)
+        assert fat.mean() == pytest.approx(round(twin.anatomy.hu["subcutaneous_fat"], 1), abs=1.5)
         assert fat.std() == pytest.approx(10.0, rel=0.25)
     phantom = voxelise_twin(twin, 4.0)
     mask = phantom.tissue_mask("subcutaneous_fat")
@@ -222,7 +222,7 @@ def test_the_blocks_in_which_shapes_are_painted_lose_no_voxel() -> None:
     coordinates = _body_coordinates(grid, twin)
     everything = (slice(None), slice(None), slice(None))
     fast, slow = Canvas(grid, Fill(hu=-1000.0)), Canvas(grid, Fill(hu=-1000.0))
-    shapes = abdomen_shapes(twin.abdomen)
+    shapes = abdomen_shapes(twin.anatomy)
     fast.paint(shapes, _body_blocks(grid, twin, coordinates))
     slow.paint(shapes, lambda *_: (everything, (coordinates[0], coordinates[1], coordinates[2])))
     assert np.array_equal(fast.tissue_index, slow.tissue_index)
