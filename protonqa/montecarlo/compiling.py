@@ -56,7 +56,14 @@ def _use_own_cache() -> bool:
 
 _CACHE = _use_own_cache()
 
-#: Physics laws: small scalar functions that CPU and CUDA kernels call alike.
-law: Any = numba.njit(nogil=True, inline="never", error_model="numpy", fastmath={"contract", "nsz", "arcp"})
+# Arrays only pass through: without reference counts, which cost more than a whole step, and so without allocation.
+_OPTIONS: dict[str, Any] = {
+    "nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz", "arcp"}, "_nrt": False,
+}  # fmt: skip
+#: Physics laws: functions that CPU and CUDA kernels call alike. They become part of their caller: handing a scene or a
+#: table over to a call costs more than most of them do.
+law: Any = numba.njit(forceinline=True, **_OPTIONS)
+#: The same for what happens rarely.
+rare: Any = numba.njit(**_OPTIONS)
 #: Kernels: compiled once per computer, run without the interpreter's lock.
-kernel: Any = numba.njit(nogil=True, cache=_CACHE, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
+kernel: Any = numba.njit(cache=_CACHE, **_OPTIONS)

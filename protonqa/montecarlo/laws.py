@@ -7,10 +7,17 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 from protonqa.montecarlo.compiling import law
 from protonqa.physics.constants import PROTON_MASS_MEV
 
 _M = PROTON_MASS_MEV
+#: Steps of the table of logarithms, and the factor by which small numbers are brought into it.
+N_LOG = 1024
+LOG_LEVEL = 64.0
+LOG_SHIFT = math.log10(LOG_LEVEL)
 
 
 @law
@@ -20,36 +27,63 @@ def pv(energy):
 
 
 @law
-def straggled_loss(stopping, jump_rate, shape_rate, path, normal, u):
-    """Energy lost on `path`: a drift plus an inverse-Gaussian process.
+def fluctuation(shape, normal, u):
+    """Energy lost to the fluctuating part of the stopping, over its mean: an inverse-Gaussian number of mean 1.
 
-    Mean, variance and third cumulant are those of single collisions with free electrons (``cumulant_rates``). The
-    process is infinitely divisible and never negative, so the law is the same for thick steps and for a voxel of air
-    and does not depend on how a path is cut into steps.
+    Mean, variance and third cumulant of drift and fluctuation together are those of single collisions with free
+    electrons (``leg_tables.cumulant_rates``). The process is infinitely divisible and never negative, so the law is the
+    same for thick legs and for a voxel of air and does not depend on how a path is cut.
 
-    Parameters: `stopping` mean loss rate, `jump_rate` mean rate of the random part (MeV cm2/g), `shape_rate` its shape
-    over mean per path (cm2/g), `normal` a standard normal and `u` a uniform number.
+    Parameters: `shape` its shape over its mean, `normal` a standard normal and `u` a uniform number.
     Sampling: Michael, Schucany, Haas, Am Stat 30:88 (1976), written free of cancellation.
     """
-    mean = jump_rate * path
-    y = normal * normal / (2.0 * shape_rate * path)
-    x = 1.0 / (1.0 + y + math.sqrt(y * (2.0 + y)))
-    if u * (1.0 + x) > 1.0:
-        x = 1.0 / x
-    return (stopping - jump_rate) * path + mean * x
+    y = normal * normal / (2.0 * shape)
+    high = 1.0 + y + math.sqrt(y * (2.0 + y))
+    # One of a pair of roots, high and 1 / high, the smaller with probability 1 / (1 + it).
+    return high if u * (high + 1.0) > high else 1.0 / high
 
 
 @law
-def moliere_factor(pv_now, pv_first):
+def log10_of(x, logs):
+    """log10 of a number of 1e-14 to 1, by interpolation of ``log_table`` (within 1e-3)."""
+    shift = 0.0
+    while x < 1.0 / LOG_LEVEL:
+        x *= LOG_LEVEL
+        shift -= LOG_SHIFT
+    place = x * N_LOG
+    i = int(place)
+    low = logs[np.uint64(i)]
+    return shift + low + (place - i) * (logs[np.uint64(i + 1)] - low)
+
+
+def log_table() -> NDArray[np.float64]:
+    """log10 of v in equal steps up to just above 1."""
+    return np.log10(np.maximum(np.arange(N_LOG + 2), 0.5) / N_LOG)
+
+
+@law
+def moliere_factor(pv_now, pv_first, log_pv_now, logs):
     """Gottschalk's f_dM; see ``protonqa.physics.scattering.moliere_correction``."""
     ratio = pv_now / pv_first
     loss = 1.0 - ratio * ratio
     if loss < 1e-12:
         loss = 1e-12
-    log_loss = math.log10(loss)
-    log_pv = math.log10(pv_now)
-    factor = 0.5244 + 0.1975 * log_loss + 0.2320 * log_pv - 0.0098 * log_pv * log_loss
+    log_loss = log10_of(loss, logs)
+    factor = 0.5244 + 0.1975 * log_loss + 0.2320 * log_pv_now - 0.0098 * log_pv_now * log_loss
     return factor if factor > 0.0 else 0.0
+
+
+@law
+def kicked(ux, uy, uz, a, b):
+    """Direction after two small projected turns of `a` and `b` (rad)."""
+    sign = 1.0 if uz >= 0.0 else -1.0
+    c = -1.0 / (sign + uz)
+    d = ux * uy * c
+    vx = ux + a * (1.0 + sign * ux * ux * c) + b * d
+    vy = uy + a * sign * d + b * (sign + uy * uy * c)
+    vz = uz - a * sign * ux - b * uy
+    norm = 1.0 / math.sqrt(vx * vx + vy * vy + vz * vz)
+    return vx * norm, vy * norm, vz * norm
 
 
 @law
@@ -93,19 +127,16 @@ def equal_mass_cosine(energy, scattered):
 
 
 @law
-def nucleus_elastic(energy, mean_transfer, target_mass, u):
-    """Elastic scattering on a nucleus of rest mass `target_mass` (MeV).
+def elastic_recoil(energy, target_mass, cos_cm):
+    """Elastic scattering on a nucleus of rest mass `target_mass` (MeV) by the angle with cosine `cos_cm` in the CM frame.
 
-    The transferred energy is exponential with the given mean, cut at the kinematic maximum. Returns the energy given to
-    the nucleus and the cosine of the proton's laboratory angle, exact relativistic kinematics.
+    Returns the energy given to the nucleus and the cosine of the proton's laboratory angle, exact relativistic kinematics.
     """
     total = energy + _M
     momentum2 = energy * (energy + 2.0 * _M)
     invariant = (total + target_mass) ** 2 - momentum2
-    transfer_max = 2.0 * target_mass * momentum2 / invariant
-    if mean_transfer <= 0.0:
-        return 0.0, 1.0
-    transfer = -mean_transfer * math.log(1.0 - u * (1.0 - math.exp(-transfer_max / mean_transfer)))
+    # Momentum transfer squared is 2 p*^2 (1 - cos), with p* the momentum in the centre of mass.
+    transfer = target_mass * momentum2 / invariant * (1.0 - cos_cm)
     left = energy - transfer
     momentum_left2 = left * (left + 2.0 * _M)
     recoil2 = transfer * (transfer + 2.0 * target_mass)
@@ -118,15 +149,9 @@ def nucleus_elastic(energy, mean_transfer, target_mass, u):
 
 
 @law
-def emission_settings(energy):
-    """Chance that an emitted particle is a proton, share of the others that escape as neutrals, spectrum power.
-
-    Source: the emission chain for p-16O that open GPU codes fit to depth doses of Geant4 (moqui, MIT licence).
-    """
-    if energy <= 150.0:
-        return 0.70, 0.83, 0.52
-    if energy <= 200.0:
-        return 0.72, 0.83, 0.45
-    if energy <= 215.0:
-        return 0.78, 0.90, 0.40
-    return 0.78, 1.00, 0.40
+def forward_cosine(slope, u):
+    """Cosine of a polar angle whose density goes as exp(slope * cosine)."""
+    if abs(slope) < 1e-3:
+        return 2.0 * u - 1.0
+    cosine = 1.0 + math.log(u + (1.0 - u) * math.exp(-2.0 * slope)) / slope
+    return min(max(cosine, -1.0), 1.0)

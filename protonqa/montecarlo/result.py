@@ -38,6 +38,12 @@ class MonteCarloResult:
         Nuclei per proton and mm by reaction channel.
     primary_channels_per_mm : (n_channel, n)
         The part made by primary protons.
+    dose_error : (nz, ny, nx) float32 or None
+        Relative standard error of the dose, where asked for.
+    high_dose_error_percent : float or None
+        Its mean above half of the highest dose.
+    let_kev_per_um, mean_energy_mev : (nz, ny, nx) float32 or None
+        Dose-averaged LET in water and fluence-weighted energy of protons, where asked for; 0 where none came.
     energy_balance : mapping
         Shares of the incident energy: deposited, escaped, neutral, binding; they sum to 1.
     """
@@ -61,6 +67,10 @@ class MonteCarloResult:
     device: str
     cross_sections: str
     field_protons: float = 0.0
+    dose_error: NDArray[np.float32] | None = None
+    high_dose_error_percent: float | None = None
+    let_kev_per_um: NDArray[np.float32] | None = None
+    mean_energy_mev: NDArray[np.float32] | None = None
     findings: tuple[Finding, ...] = ()
 
     @property

@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
-from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from protonqa.errors import InputError
-from protonqa.montecarlo import cpu
+from protonqa.errors import DeviceError, InputError
+from protonqa.montecarlo.assemble import Run, assemble
+from protonqa.montecarlo.batches import Backend, Progress, load_state, run_batches, save_state
+from protonqa.montecarlo.cpu import CpuBackend, available_bytes, default_threads, key_of
+from protonqa.montecarlo.histories import Spots
+from protonqa.montecarlo.leg_tables import Tables, build_tables, open_channels, standard_tables
 from protonqa.montecarlo.medium import Medium, all_materials
-from protonqa.montecarlo.result import MEV_TO_JOULE, MonteCarloResult
+from protonqa.montecarlo.plan import TransportPlan
+from protonqa.montecarlo.result import MonteCarloResult
+from protonqa.montecarlo.scene import make_scene
 from protonqa.montecarlo.source import Source
-from protonqa.montecarlo.step_tables import StepTables, build_step_tables
-from protonqa.montecarlo.transport import (
-    BOOK_BINDING,
-    BOOK_DEPOSIT,
-    BOOK_ESCAPED,
-    BOOK_IN,
-    BOOK_MISSED,
-    BOOK_NEUTRAL,
-    BOOK_STUCK,
-    ENERGY_SCALE,
-    FINE_BIN_MM,
-    NUCLIDE_SCALE,
-    WATER_DOSE_SCALE,
-)
-from protonqa.physics.emission import CrossSections, cross_section_set
-from protonqa.values import Finding, Grid, Severity
+from protonqa.montecarlo.tallies import CHANNEL_SLOT, N_QUALITY, PACK
+from protonqa.physics.emission import CrossSections
+from protonqa.values import Grid
 
 MAX_PROTONS = 2_000_000_000
+#: Batches of a run whose statistical error is asked for.
+BATCHES = 20
+#: Least time between two kept states (s).
+_KEEP_EVERY_S = 30.0
 
 
 def simulate(
@@ -44,6 +42,11 @@ def simulate(
     box: Grid | None = None,
     threads: int | None = None,
     device: str = "cpu",
+    nuclear: bool = True,
+    uncertainty: bool = False,
+    until_percent: float | None = None,
+    beam_quality: bool = False,
+    resume_file: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> MonteCarloResult:
@@ -55,61 +58,125 @@ def simulate(
     source : Source
         From ``pencil_beam`` or ``field_source`` on the medium's grid.
     protons : int
-        Histories, 1 to 2e9.
+        Histories, 1 to 2e9; the most of them where `until_percent` is given.
     seed : int
         Same seed, same bits, for any number of threads.
     cross_sections : CrossSections, optional
         Production of positron emitters; ``recommended`` when absent.
     box : Grid, optional
         Crop of the medium's grid on which volumes are tallied; the whole grid when absent.
+    device : str
+        ``cpu`` or ``cuda``.
+    nuclear : bool
+        False: no proton meets a nucleus (emitters are still counted along its path).
+    uncertainty : bool
+        State the relative standard error of the dose in every voxel, from 20 batches.
+    until_percent : float, optional
+        Stop when the mean relative error in the high-dose region (above half of the highest dose) has come down to this.
+    beam_quality : bool
+        Also tally dose-averaged LET and fluence-weighted energy of the protons.
+    resume_file : Path, optional
+        Where the state of the run is kept; a run that finds its own state there goes on from it. Deleted at the end.
 
     Raises
     ------
     InputError
-        Unusable number of protons, a beam that misses the grid, too little memory.
+        Unusable number of protons, a beam that misses the grid, too little memory, a kept state of another run.
+    DeviceError
+        CUDA asked for and not usable.
     Cancelled
         The caller asked to stop.
     """
-    if not 1 <= protons <= MAX_PROTONS:
-        raise InputError("unusable number of protons", got=str(protons), expected=f"1 to {MAX_PROTONS:.0e}")
-    if seed < 0:
-        raise InputError("seed is negative", got=str(seed), expected="0 or more")
-    chosen = cross_sections or cross_section_set("recommended")
-    tables = build_step_tables(all_materials(), chosen) if cross_sections else _standard_tables(chosen.name)
+    _check_request(protons, seed, until_percent)
+    with_error = uncertainty or until_percent is not None
+    tables = _tables(cross_sections, nuclear)
     grid = box or medium.grid
-    start, shape = _box_of(medium.grid, grid)
     depth_first, depth_bins = _depth_extent(medium.grid, source)
-    shifted = Source(
-        spots=source.spots,
-        weights=source.weights,
-        axis=source.axis,
-        reference=source.reference + depth_first * source.axis,
-        protons=source.protons,
-    )
-    began = time.perf_counter()
-    tallies = cpu.run(
-        medium=medium,
-        source=shifted,
-        tables=tables,
-        box_start=start,
-        box_shape=shape,
-        depth_bins=depth_bins,
-        protons=protons,
-        seed=seed,
-        threads=threads or cpu.default_threads(),
-        progress=progress,
+    plan = lay_out(medium, source, tables, grid, seed, depth_first, depth_bins, beam_quality=beam_quality)
+    _check_memory(plan, device, threads, with_error)
+    state, done = plan.empty_tally(), Progress()
+    if with_error:
+        done = Progress(
+            previous=np.zeros(plan.n_voxel, dtype=np.int64),
+            squares=np.zeros(plan.n_voxel),
+        )
+    identity = "" if resume_file is None else _identity(plan, protons, seed, cross_sections, nuclear, with_error)
+    if resume_file is not None:
+        load_state(resume_file, state, done, identity)
+    began, last = time.perf_counter(), [time.perf_counter()]
+
+    def keep(tally, now):  # type: ignore[no-untyped-def]
+        if resume_file is not None and time.perf_counter() - last[0] > _KEEP_EVERY_S:
+            save_state(resume_file, tally, now, identity)
+            last[0] = time.perf_counter()
+
+    batch = protons if not with_error and resume_file is None else -(-protons // BATCHES)
+    tally = run_batches(
+        _backend(device, plan, threads, state),
+        plan,
+        protons,
+        batch=min(batch, 50_000) if until_percent is not None else batch,
+        progress=done,
+        until_percent=until_percent,
+        tell=progress,
         cancelled=cancelled,
+        keep=keep if resume_file is not None else None,
     )
     seconds = time.perf_counter() - began
-    return _assemble(medium, source, grid, tallies, depth_first, protons, seconds, seed, device, chosen.name)
+    result = assemble(
+        Run(
+            medium=medium,
+            source=source,
+            grid=grid,
+            plan=plan,
+            tally=tally,
+            progress=done,
+            depth_first_mm=depth_first,
+            seconds=seconds,
+            seed=seed,
+            device=device,
+            cross_sections="recommended" if cross_sections is None else cross_sections.name,
+        )
+    )
+    if resume_file is not None:
+        resume_file.unlink(missing_ok=True)
+    return result
 
 
-@lru_cache(maxsize=2)
-def _standard_tables(name: str) -> StepTables:
-    return build_step_tables(all_materials(), cross_section_set(name))
+def lay_out(
+    medium: Medium,
+    source: Source,
+    tables: Tables,
+    grid: Grid,
+    seed: int,
+    depth_first_mm: float,
+    depth_bins: int,
+    *,
+    beam_quality: bool = False,
+) -> TransportPlan:
+    """Medium, source and tables as the kernels want them, with tallies on `grid`, a crop of the medium's."""
+    start, shape = _box_of(medium.grid, grid)
+    tables, channels = open_channels(tables, medium.material)
+    n_pack = max(-(-channels.size // PACK), 1) * PACK
+    n_slot = CHANNEL_SLOT + n_pack
+    first_quality = n_slot if beam_quality else 0
+    if beam_quality:
+        n_slot += N_QUALITY
+    scene, tiles = make_scene(
+        medium.material, medium.density, medium.grid.spacing_mm, start, shape, source.axis,
+        source.reference + depth_first_mm * source.axis, depth_bins, n_pack, n_slot, first_quality,
+    )  # fmt: skip
+    return TransportPlan(
+        scene=scene,
+        tables=tables,
+        spots=Spots(spots=source.spots, cumulative=np.cumsum(source.weights) / source.weights.sum()),
+        key=key_of(seed),
+        tiles=tiles,
+        channels=channels,
+    )
 
 
-def compile_kernels() -> None:
+def compile_kernels(device: str = "cpu") -> None:
     """Compile (or load) the kernels by a run of one history, so that a timing does not contain it."""
     from protonqa.montecarlo.medium import medium_from_hu
     from protonqa.montecarlo.source import pencil_beam
@@ -125,16 +192,69 @@ def compile_kernels() -> None:
         spot_sigma_mm=0.0,
         energy_spread_percent=0.0,
     )
-    simulate(medium=medium, source=source, protons=1, threads=1)
+    simulate(medium=medium, source=source, protons=1, threads=1, device=device)
 
 
-def _box_of(grid: Grid, box: Grid) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    start = np.rint(grid.index_from_world(box.origin_mm)).astype(np.int64)
+def _check_request(protons: int, seed: int, until_percent: float | None) -> None:
+    if not 1 <= protons <= MAX_PROTONS:
+        raise InputError("unusable number of protons", got=str(protons), expected=f"1 to {MAX_PROTONS:.0e}")
+    if seed < 0:
+        raise InputError("seed is negative", got=str(seed), expected="0 or more")
+    if until_percent is not None and not 0.01 <= until_percent <= 50.0:
+        raise InputError("unusable statistical error to stop at", got=f"{until_percent} %", expected="0.01 to 50 %")
+
+
+def _tables(cross_sections: CrossSections | None, nuclear: bool) -> Tables:
+    if cross_sections is None:
+        return standard_tables("recommended", nuclear)
+    return build_tables(all_materials(), cross_sections, nuclear=nuclear)
+
+
+def _backend(device: str, plan: TransportPlan, threads: int | None, state: object) -> Backend:
+    if device == "cpu":
+        return CpuBackend(plan, threads, into=state)  # type: ignore[arg-type]
+    if device == "cuda":
+        from protonqa.montecarlo.cuda import CudaBackend
+
+        return CudaBackend(plan, into=state)  # type: ignore[arg-type]
+    raise DeviceError("unknown device for the Monte Carlo", got=repr(device), expected="cpu or cuda")
+
+
+def _check_memory(plan: TransportPlan, device: str, threads: int | None, with_error: bool) -> None:
+    sets = (threads or default_threads()) if device == "cpu" else 1
+    need = plan.tally_bytes * sets + plan.n_voxel * (24 if with_error else 0)
+    # Volumes of the result: dose to medium and water, seven nuclides, float32.
+    need += plan.n_voxel * 4 * (plan.scene.n_slot + 1)
+    have = available_bytes()
+    if have is not None and need > 0.9 * have:
+        raise InputError(
+            "the tallies of this simulation do not fit into memory",
+            got=f"{need / 2**30:.1f} GiB needed",
+            expected=f"at most {0.9 * have / 2**30:.1f} GiB free",
+            remedy="use larger voxels, a smaller box or fewer threads",
+        )
+
+
+def _identity(
+    plan: TransportPlan, protons: int, seed: int, cross_sections: CrossSections | None, nuclear: bool, with_error: bool
+) -> str:
+    """Hash of everything that decides the sums of a run."""
+    from protonqa.montecarlo.compiling import source_hash
+
+    digest = hashlib.sha256(repr((source_hash(), protons, seed, nuclear, with_error)).encode())
+    for part in (plan.scene, plan.spots, plan.tables):
+        for value in part:
+            digest.update(np.ascontiguousarray(value).tobytes())
+    return digest.hexdigest()
+
+
+def _box_of(grid: Grid, box: Grid) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    start: NDArray[np.int64] = np.rint(grid.index_from_world(box.origin_mm)).astype(np.int64)
     nz, ny, nx = box.shape
     inside = np.all(start >= 0) and np.all(start + np.array((nx, ny, nz)) <= np.array(grid.shape[::-1]))
     if not inside or not grid.crop(tuple(start[::-1]), tuple((start + np.array((nx, ny, nz)))[::-1])).matches(box):
         raise InputError("the tally box is not a crop of the simulated grid")
-    return start, np.array([nx, ny, nz], dtype=np.int64)
+    return (int(start[0]), int(start[1]), int(start[2])), (nx, ny, nz)
 
 
 def _depth_extent(grid: Grid, source: Source) -> tuple[float, int]:
@@ -143,97 +263,3 @@ def _depth_extent(grid: Grid, source: Source) -> tuple[float, int]:
     depth = (corners - source.reference) @ source.axis
     first = float(np.floor(depth.min() + 1e-9))
     return first, int(np.ceil(depth.max() - first - 1e-9))
-
-
-def _axis_values(
-    volume: NDArray[np.float32], grid: Grid, source: Source, depth_mm: NDArray[np.float64], outside: float
-) -> NDArray[np.float64]:
-    """Voxel values on the central axis, averaged over each 1 mm bin."""
-    fine = depth_mm[:, None] + (np.arange(10) + 0.5) / 10.0 - 0.5
-    center = np.average(source.spots[:, :3], axis=0, weights=source.weights)
-    offset = center - source.reference
-    center = center - (offset @ source.axis) * source.axis
-    points = center + fine[..., None] * source.axis
-    index = np.floor(points / np.asarray(grid.spacing_mm) + 1e-9).astype(np.int64)
-    inside = np.all((index >= 0) & (index < np.array(grid.shape[::-1])), axis=-1)
-    index = np.where(inside[..., None], index, 0)
-    values = np.where(inside, volume[index[..., 2], index[..., 1], index[..., 0]], outside)
-    return np.asarray(values.mean(axis=1), dtype=np.float64)
-
-
-def _assemble(
-    medium: Medium,
-    source: Source,
-    grid: Grid,
-    tallies: cpu.Tallies,
-    depth_first: float,
-    protons: int,
-    seconds: float,
-    seed: int,
-    device: str,
-    cross_sections: str,
-) -> MonteCarloResult:
-    book = tallies.book
-    if book[BOOK_MISSED] == protons:
-        raise InputError("the beam misses the volume", got="0 protons inside", remedy="check isocentre and angles")
-    shape = grid.shape
-    voxels = tallies.voxels.reshape(*shape, -1)
-    start, (nx, ny, nz) = _box_of(medium.grid, grid)
-    rho = medium.density[start[2] : start[2] + nz, start[1] : start[1] + ny, start[0] : start[0] + nx]
-    gy_per_mev = MEV_TO_JOULE / (rho.astype(np.float64) * grid.voxel_ml * 1e-3)
-    per_proton = 1.0 / protons
-    bins = tallies.depth_coarse.shape[1]
-    depth = depth_first + np.arange(bins, dtype=np.float64) + 0.5
-    fine_depth = depth_first + (np.arange(tallies.depth_fine.shape[1], dtype=np.float64) + 0.5) * FINE_BIN_MM
-    fine = tallies.depth_fine.sum(axis=0)
-    incident = float(book[BOOK_IN])
-    return MonteCarloResult(
-        grid=grid,
-        dose_medium_gy=(voxels[..., 0] * (per_proton / ENERGY_SCALE) * gy_per_mev).astype(np.float32),
-        dose_water_gy=(voxels[..., 1] * (per_proton / ENERGY_SCALE) * gy_per_mev).astype(np.float32),
-        nuclei=np.moveaxis(voxels[..., 2:] * (per_proton / NUCLIDE_SCALE), -1, 0).astype(np.float32),
-        depth_mm=depth,
-        fine_depth_mm=fine_depth,
-        fine_idd_mev_per_mm=fine[:, 0] * (per_proton / ENERGY_SCALE / FINE_BIN_MM),
-        # MeV over g/cm3 and mm is MeV cm2/g times cm/mm.
-        fine_dose_mev_cm2_per_g=fine[:, 1] * (per_proton / WATER_DOSE_SCALE / FINE_BIN_MM * 10.0),
-        channels_per_mm=tallies.depth_coarse.sum(axis=0).T * (per_proton / NUCLIDE_SCALE),
-        primary_channels_per_mm=tallies.depth_coarse[0].T * (per_proton / NUCLIDE_SCALE),
-        hu_on_axis=_axis_values(medium.hu, medium.grid, source, depth, -1000.0),
-        rsp_on_axis=_axis_values(medium.rsp, medium.grid, source, depth, 0.001),
-        energy_balance={
-            "deposited": float(book[BOOK_DEPOSIT]) / incident,
-            "escaped": float(book[BOOK_ESCAPED]) / incident,
-            "neutral": float(book[BOOK_NEUTRAL]) / incident,
-            "binding": float(book[BOOK_BINDING]) / incident,
-        },
-        protons=protons,
-        seconds=seconds,
-        seed=seed,
-        device=device,
-        cross_sections=cross_sections,
-        field_protons=source.protons,
-        findings=medium.findings + _transport_findings(book, protons),
-    )
-
-
-def _transport_findings(book: NDArray[np.int64], protons: int) -> tuple[Finding, ...]:
-    findings = []
-    if book[BOOK_STUCK]:
-        findings.append(
-            Finding(
-                severity=Severity.WARNING,
-                code="MC-STOPPED-EARLY",
-                text=f"{int(book[BOOK_STUCK])} particles reached the step limit and stopped where they were.",
-            )
-        )
-    missed = int(book[BOOK_MISSED])
-    if missed > 0.01 * protons:
-        findings.append(
-            Finding(
-                severity=Severity.WARNING,
-                code="MC-BEAM-MISSES",
-                text=f"{100.0 * missed / protons:.1f} % of the protons never enter the volume.",
-            )
-        )
-    return tuple(findings)

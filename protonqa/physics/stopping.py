@@ -128,6 +128,12 @@ def csda_range_water_mm(energy_mev: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(10.0 * np.exp(np.interp(np.log(energy), log_energy, log_range)))
 
 
+def water_range_table() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Energies (MeV, 0.001 to 500) and CSDA ranges in water (g/cm2) of the table in use, for transport."""
+    log_energy, log_range = _range_table()
+    return np.exp(log_energy), np.exp(log_range)
+
+
 def energy_from_range_water_mev(range_mm: ArrayLike) -> NDArray[np.float64]:
     """Inverse of ``csda_range_water_mm``.
 
