@@ -21,7 +21,7 @@ class PhantomParams(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    source: str = Field(description="Phantom name, phantom YAML, or twin:SEED for a digital twin.")
+    source: str = Field(description="Phantom name, phantom YAML, or twin:SEED or twin:SITE:SEED for a digital twin.")
     out: Path = Field(description="Folder of ct.mha, or of the DICOM series.")
     dicom: bool = Field(False, description="Write a DICOM CT series instead of ct.mha.")
     spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = Field(

@@ -27,7 +27,8 @@ def phantom(
     Parameters
     ----------
     source
-        Name of a phantom, a phantom YAML, or twin:SEED for the digital twin drawn from that seed.
+        Name of a phantom, a phantom YAML, or twin:SEED for the digital twin drawn from that seed: an abdomen, or
+        twin:head:SEED, twin:pelvis:SEED.
     """
     from protonqa.app.phantom import write_phantom
 
