@@ -4,11 +4,12 @@ Frame: x to the patient's left, y to the back, z to the vertex; the origin lies 
 Frankfurt plane. The neck is cut at the lower end of the grid.
 
 Sources of sizes. Head length, breadth and circumference: Gordon et al., 2012 Anthropometric Survey of U.S. Army
-Personnel, NATICK/TR-15/007 (2014). Skull thickness, about 6 mm in the frontal and 8 mm in the occipital midline, least
-at the sides: del Olmo Lianes et al., Anthropol Sci 127:47 (2019). Brain and eyes: ICRP Publication 89 (2002).
-Intracranial volume 1469 +- 102 (men) and 1289 +- 111 ml (women), cerebrospinal fluid about 11 % of it: Matsumae et al.,
-J Neurosurg 84:982 (1996). Lateral ventricles 25 ml: Condon et al., Lancet 327:1355 (1986). Maxillary, sphenoid and
-frontal sinuses 12.8 +- 4.4, 4.0 +- 2.0 and 2.9 +- 2.6 ml: Cohen et al., Auris Nasus Larynx 45:96 (2018).
+Personnel, NATICK/TR-15/007 (2014). Skull thickness, in the literature 6.0 mm at the middle of the frontal bone, 6.8 mm
+at bregma and 8.1 mm at lambda: Karapetian, Human cranial vault thickness revisited (2020); least at the sides: del Olmo
+Lianes et al., Anthropol Sci 127:47 (2019). Brain and eyes: ICRP Publication 89 (2002). Intracranial volume 1469 +- 102
+(men) and 1289 +- 111 ml (women), cerebrospinal fluid 11.4 % of it: Matsumae et al., J Neurosurg 84:982 (1996). Lateral
+ventricles 25.3 +- 4.6 ml: Condon et al., Lancet 327:1355 (1986). Maxillary, sphenoid and frontal sinuses 12.8 +- 4.4,
+4.0 +- 2.0 and 2.9 +- 2.6 ml: Volumetric analysis of the maxillary, sphenoid and frontal sinuses (2017), PMID 28341352.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ thighs run through the ends of the grid, as in a CT that was cut there.
 
 Sources of sizes. Hip breadth and buttock depth: Gordon et al., 2012 Anthropometric Survey of U.S. Army Personnel,
 NATICK/TR-15/007 (2014). Neck-shaft angle 124.7 +- 6.2 deg and femoral offset 42.9 +- 6.8 mm: Carmona et al., J
-Arthroplasty 34:2114 (2019). Prostate and bladder wall: ICRP Publication 89 (2002). Full bladders of patients at
-planning, 373 +- 160 ml (184 to 757): Cramp et al., J Med Radiat Sci 63:179 (2016). Day-to-day motion of prostate,
-bladder and rectum: review of Langen and Jones, Int J Radiat Oncol Biol Phys 50:265 (2001).
+Arthroplasty 34:2487 (2019). Prostate and bladder wall: ICRP Publication 89 (2002). Full bladders of patients at
+planning, 373 +- 160 ml (184 to 757): Cramp et al., J Med Radiat Sci 63:179 (2016). Motion of the prostate within a
+course of treatment, some 4 mm (SD), with the filling of rectum and bladder: Crook et al., Radiother Oncol 37:35 (1995).
 """
 
 from __future__ import annotations

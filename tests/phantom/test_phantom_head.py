@@ -92,7 +92,7 @@ def test_intracranial_volume_and_fluid_are_those_of_adults(head: VoxelPhantom) -
 
 
 def test_sinuses_have_published_volumes(head: VoxelPhantom) -> None:
-    # Cohen et al. (2018), one side: maxillary 12.8 +- 4.4, frontal 2.9 +- 2.6 ml; sphenoid 4.0 +- 2.0 ml.
+    # PMID 28341352, one side: maxillary 12.8 +- 4.4, frontal 2.9 +- 2.6 ml; sphenoid 4.0 +- 2.0 ml.
     parts, count = label(mask_of(head, "sinus_air"))
     volumes = sorted(float((parts == i).sum()) * head.grid.voxel_ml for i in range(1, count + 1))
     assert volumes[-2:] == pytest.approx([12.8, 12.8], abs=4.4)
@@ -131,7 +131,7 @@ def test_the_skull_is_thickest_at_the_back_and_thinnest_at_the_side(fine: VoxelP
     frontal, occipital = midline[:half].sum(), midline[half:].sum()
     lateral = bone[140].sum() / 2
     assert lateral < frontal < occipital
-    # del Olmo Lianes et al. (2019) and the reviews there: about 6 mm at the forehead, 8 mm at lambda.
+    # Karapetian (2020), from the literature: 6.0 mm at the middle of the frontal bone, 8.1 mm at lambda.
     assert frontal == pytest.approx(6.5, abs=1.5)
     assert occipital == pytest.approx(8.0, abs=1.5)
 

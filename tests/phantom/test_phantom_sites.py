@@ -97,7 +97,7 @@ def test_heads_span_women_and_men() -> None:
     assert (np.diff(skull.mean(axis=0)) > 0).all()
     sinus = np.array([volume_ml(o.radii_mm) for h in heads for o in h.maxillary])
     assert 11 < sinus.mean() < 21
-    assert 0.2 < sinus.std() / sinus.mean() < 0.5  # Cohen et al. (2018): 0.34
+    assert 0.2 < sinus.std() / sinus.mean() < 0.5  # PMID 28341352: 0.34
     assert 0.1 < np.mean([o.gas_fraction < 1 for h in heads for o in h.maxillary]) < 0.4
     assert {len(h.frontal) for h in heads} >= {1, 2}
     assert any(len(h.missing_teeth) == 32 for h in heads)
@@ -232,7 +232,7 @@ def test_a_wider_rectum_pushes_the_prostate_to_the_front() -> None:
     width = np.array([p.rectum[0].radii_mm[1] for p in days if isinstance(p, Pelvis)])
     prostate = np.array([p.prostate.center_mm[1] for p in days if isinstance(p, Pelvis)])
     assert np.corrcoef(width, prostate)[0, 1] < -0.99
-    # Review of Langen and Jones (2001): some millimetres.
+    # Crook et al. (1995): SD about 4 mm.
     assert 1.0 < np.ptp(prostate) < 30.0
 
 
