@@ -7,6 +7,7 @@ from pathlib import Path
 from protonqa.dicom.attributes import Attributes, clean_text, library_warnings, shown
 from protonqa.dicom.limits import DEFAULT_LIMITS, ReadLimits
 from protonqa.dicom.plan_layers import beam_layers
+from protonqa.dicom.plan_shifter import beam_range_shifter
 from protonqa.dicom.series import Wanted, choose, scan, series_info
 from protonqa.dicom.sources import open_sources
 from protonqa.errors import DicomError, GeometryError
@@ -111,7 +112,7 @@ def _plan(file: Attributes, position: str | None, limits: ReadLimits, findings: 
         if item.text("TreatmentDeliveryType").upper() in ("SETUP", "OPEN_PORTFILM", "TRMT_PORTFILM"):
             _note(findings, Severity.INFO, "PLAN-SETUP-BEAM", "Plan: an imaging (setup) beam was left out.")
             continue
-        beam = _beam(item, metersets, setups, position, spots)
+        beam = _beam(item, metersets, setups, position, spots, findings)
         if len(beam.layers) > 1 and 2 * len(beam.layers) > len(item.items("IonControlPointSequence")):
             text = f"Beam {beam.number}: one control point per energy layer instead of a pair; read by its weights."
             _note(findings, Severity.INFO, "PLAN-CONTROL-POINTS", text)
@@ -173,14 +174,20 @@ def _fraction_groups(file: Attributes, findings: list[Finding]) -> tuple[dict[in
 
 
 def _beam(
-    item: Attributes, metersets: dict[int, float | None], setups: dict[int, str], position: str, max_spots: int
+    item: Attributes,
+    metersets: dict[int, float | None],
+    setups: dict[int, str],
+    position: str,
+    max_spots: int,
+    findings: list[Finding],
 ) -> Beam:
     number = item.integer("BeamNumber")
     reasons = _beam_reasons(item, setups, position)
     points = item.items("IonControlPointSequence")
     placed = points or item.items("ControlPointSequence")
     first = placed[0] if placed else None
-    layers, shifters = beam_layers(item, points, number, metersets, max_spots, reasons)
+    layers, delivering = beam_layers(item, points, number, metersets, max_spots, reasons)
+    shifter = beam_range_shifter(item, points, delivering, number, reasons, findings)
     isocenter = _isocenter(first, reasons)
     if first is not None:
         _check_motion(placed, reasons)
@@ -192,7 +199,7 @@ def _beam(
         isocenter_mm=isocenter,
         layers=layers,
         beam_limiting_device_deg=(first.hint("BeamLimitingDeviceAngle") if first is not None else None) or 0.0,
-        range_shifters=shifters,
+        range_shifter=shifter,
         virtual_sad_mm=_virtual_sad(item),
         unsupported=tuple(dict.fromkeys(reasons)),
     )

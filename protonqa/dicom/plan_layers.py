@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from protonqa.dicom.attributes import Attributes, clean_text
+from protonqa.dicom.attributes import Attributes
 from protonqa.errors import InputError
 from protonqa.values import EnergyLayer
 
@@ -26,8 +26,8 @@ def beam_layers(
     metersets: dict[int, float | None],
     max_spots: int,
     reasons: list[str],
-) -> tuple[tuple[EnergyLayer, ...], tuple[str, ...]]:
-    """Layers in MU and the range shifters in the beam; what stands in the way is added to `reasons`.
+) -> tuple[tuple[EnergyLayer, ...], tuple[int, ...]]:
+    """Layers in MU and the index of each one's control point; what stands in the way is added to `reasons`.
 
     Parameters
     ----------
@@ -55,18 +55,17 @@ def beam_layers(
         reasons.append("it has no ion control points")
         return (), ()
     raw = _raw_layers(points, max_spots)
-    shifters = _range_shifters(item, points, reasons)
     total = sum(float(weights.sum()) for _, _, weights, _, _ in raw)
     if not raw:
         reasons.append("it has no spot with a weight above 0")
-        return (), shifters
+        return (), ()
     _check_cumulative(points, raw, total, item, reasons)
     scale = _mu_per_weight(item, number, metersets, total, reasons)
     layers = tuple(
         EnergyLayer(energy_mev=energy, spot_xy_mm=spots, meterset_mu=weights * scale, spot_fwhm_mm=size)
         for energy, spots, weights, size, _ in raw
     )
-    return layers, shifters
+    return layers, tuple(index for *_, index in raw)
 
 
 _RawLayer = tuple[float, NDArray[np.float64], NDArray[np.float64], tuple[float, float] | None, int]
@@ -140,24 +139,3 @@ def _mu_per_weight(
         reasons.append("FinalCumulativeMetersetWeight is not positive")
         return 1.0
     return meterset / final
-
-
-def _range_shifters(item: Attributes, points: tuple[Attributes, ...], reasons: list[str]) -> tuple[str, ...]:
-    """Names of the range shifters that are in the beam at any control point."""
-    names = {
-        shifter.optional_integer("RangeShifterNumber", -1): clean_text(shifter.text("RangeShifterID"), 16)
-        for shifter in item.items("RangeShifterSequence")
-    }
-    declared = max(item.optional_integer("NumberOfRangeShifters", 0), len(names))
-    inside: dict[str, None] = {}
-    settings = [setting for point in points for setting in point.items("RangeShifterSettingsSequence")]
-    for setting in settings:
-        if setting.text("RangeShifterSetting").upper() == "OUT":
-            continue
-        number = setting.optional_integer("ReferencedRangeShifterNumber", -1)
-        inside[names.get(number) or f"number {number}"] = None
-    if declared > 0 and not settings:
-        reasons.append("a range shifter is named but its setting is missing")
-    if inside:
-        reasons.append(f"a range shifter is in the beam ({', '.join(inside)}), which is not supported yet")
-    return tuple(inside)

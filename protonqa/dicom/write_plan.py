@@ -16,7 +16,7 @@ from protonqa.dicom.write_identity import DicomIdentity
 from protonqa.dicom.write_text import check_text, da, decimal, decimals, tm
 from protonqa.durable import write_bytes_atomic
 from protonqa.errors import InputError
-from protonqa.values import Beam, EnergyLayer, IonPlan, SeriesInfo
+from protonqa.values import Beam, EnergyLayer, IonPlan, RangeShifter, SeriesInfo
 
 #: Distance of the virtual sources where a beam states none, as in a beam model without it.
 _GENERIC_SAD_MM = (2000.0, 2000.0)
@@ -197,9 +197,9 @@ def _beam(beam: Beam, machine: str, snout_position_mm: float | None) -> Dataset:
     item.ReferencedPatientSetupNumber = 1
     item.TreatmentDeliveryType = "TREATMENT"
     item.NumberOfWedges = item.NumberOfCompensators = item.NumberOfBoli = item.NumberOfBlocks = 0
-    item.NumberOfRangeShifters = len(beam.range_shifters)
-    if beam.range_shifters:
-        item.RangeShifterSequence = [_range_shifter(n, name) for n, name in enumerate(beam.range_shifters, start=1)]
+    item.NumberOfRangeShifters = 0 if beam.range_shifter is None else 1
+    if beam.range_shifter is not None:
+        item.RangeShifterSequence = [_range_shifter(beam.range_shifter)]
     item.NumberOfLateralSpreadingDevices = item.NumberOfRangeModulators = 0
     item.PatientSupportType = "TABLE"
     item.FinalCumulativeMetersetWeight = decimal(_meterset(beam))
@@ -208,11 +208,24 @@ def _beam(beam: Beam, machine: str, snout_position_mm: float | None) -> Dataset:
     return item
 
 
-def _range_shifter(number: int, name: str) -> Dataset:
+def _range_shifter(shifter: RangeShifter) -> Dataset:
     item = Dataset()
-    item.RangeShifterNumber = number
-    item.RangeShifterID = check_text(name, "RangeShifterID", 16)
+    item.RangeShifterNumber = 1
+    item.RangeShifterID = check_text(shifter.name, "RangeShifterID", 16) or "RS"
     item.RangeShifterType = "BINARY"
+    if shifter.material:
+        # The standard has no attribute for the material of a range shifter.
+        item.RangeShifterDescription = check_text(shifter.material, "RangeShifterDescription", 64)
+    return item
+
+
+def _shifter_setting(shifter: RangeShifter) -> Dataset:
+    item = Dataset()
+    item.ReferencedRangeShifterNumber = 1
+    item.RangeShifterSetting = "IN"
+    item.IsocenterToRangeShifterDistance = shifter.distance_mm
+    if shifter.wet_mm is not None:
+        item.RangeShifterWaterEquivalentThickness = shifter.wet_mm
     return item
 
 
@@ -257,14 +270,8 @@ def _place_beam(point: Dataset, beam: Beam, snout_position_mm: float | None) -> 
     point.TableTopVerticalPosition = point.TableTopLongitudinalPosition = point.TableTopLateralPosition = None
     point.IsocenterPosition = decimals(beam.isocenter_mm)
     point.SnoutPosition = snout_position_mm
-    if beam.range_shifters:
-        settings = []
-        for number, _ in enumerate(beam.range_shifters, start=1):
-            item = Dataset()
-            item.ReferencedRangeShifterNumber = number
-            item.RangeShifterSetting = "IN"
-            settings.append(item)
-        point.RangeShifterSettingsSequence = settings
+    if beam.range_shifter is not None:
+        point.RangeShifterSettingsSequence = [_shifter_setting(beam.range_shifter)]
 
 
 def _weights(layer: EnergyLayer) -> NDArray[np.float64]:
@@ -281,7 +288,7 @@ def _fingerprint(plan: IonPlan) -> str:
     parts = [plan.label, plan.patient_position, str(plan.fractions)]
     for beam in plan.beams:
         parts.append(repr((beam.number, beam.name, beam.gantry_deg, beam.couch_deg, beam.isocenter_mm)))
-        parts.append(repr((beam.beam_limiting_device_deg, beam.range_shifters, beam.virtual_sad_mm)))
+        parts.append(repr((beam.beam_limiting_device_deg, beam.range_shifter, beam.virtual_sad_mm)))
         for layer in beam.layers:
             parts.append(repr((layer.energy_mev, layer.spot_xy_mm.tolist(), layer.meterset_mu.tolist())))
             parts.append(repr(layer.spot_fwhm_mm))

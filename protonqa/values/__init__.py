@@ -4,7 +4,7 @@ from protonqa.values.calibration import BeamModel, Hlut
 from protonqa.values.case import Case, DoseImage, PatientIdentity, PetImage, PetTiming, SeriesInfo
 from protonqa.values.depth_profile import DepthProfile
 from protonqa.values.grid import UNITS, Grid, Volume
-from protonqa.values.plan import PATIENT_POSITIONS, Beam, EnergyLayer, IonPlan
+from protonqa.values.plan import PATIENT_POSITIONS, Beam, EnergyLayer, IonPlan, RangeShifter
 from protonqa.values.profiles import ProfileSet
 from protonqa.values.result import (
     AnalysisResult,
@@ -44,6 +44,7 @@ __all__ = [
     "PetImage",
     "PetTiming",
     "ProfileSet",
+    "RangeShifter",
     "Series",
     "SeriesInfo",
     "Severity",

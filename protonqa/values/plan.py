@@ -11,6 +11,8 @@ from protonqa.errors import GeometryError, InputError
 from protonqa.values._arrays import frozen_array
 
 PATIENT_POSITIONS = ("HFS", "HFP", "FFS", "FFP", "HFDL", "HFDR", "FFDL", "FFDR")
+#: Thickest range shifter (mm of water) and its farthest place from the isocentre.
+MAX_WET_MM, MAX_DISTANCE_MM = 500.0, 3000.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -47,6 +49,42 @@ class EnergyLayer:
         object.__setattr__(self, "meterset_mu", mu)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RangeShifter:
+    """A flat slab across the whole beam, upstream of the patient.
+
+    Parameters
+    ----------
+    name : str
+        As the plan calls it.
+    wet_mm : float or None
+        Water-equivalent thickness; None where the plan leaves it to the beam model.
+    distance_mm : float
+        Isocentre to the downstream face, along the beam axis.
+    material : str
+        Name in the material table; empty where the plan does not state it.
+    """
+
+    name: str
+    wet_mm: float | None
+    distance_mm: float
+    material: str = ""
+
+    def __post_init__(self) -> None:
+        if self.wet_mm is not None and not 0.0 < self.wet_mm <= MAX_WET_MM:
+            raise InputError(
+                "water-equivalent thickness of a range shifter is unusable",
+                got=f"{self.wet_mm} mm",
+                expected=f"above 0 to {MAX_WET_MM:g} mm",
+            )
+        if not -MAX_DISTANCE_MM <= self.distance_mm <= MAX_DISTANCE_MM:
+            raise GeometryError(
+                "a range shifter stands nowhere",
+                got=f"{self.distance_mm} mm from the isocentre",
+                expected=f"at most {MAX_DISTANCE_MM:g} mm",
+            )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Beam:
     """One scanned proton field; angles are IEC 61217, the isocentre is LPS mm."""
@@ -58,7 +96,7 @@ class Beam:
     isocenter_mm: tuple[float, float, float]
     layers: tuple[EnergyLayer, ...]
     beam_limiting_device_deg: float = 0.0
-    range_shifters: tuple[str, ...] = ()
+    range_shifter: RangeShifter | None = None
     virtual_sad_mm: tuple[float, float] | None = None
     #: Reasons why protonqa cannot evaluate this beam (photon beam, missing data, ...); empty when it can.
     unsupported: tuple[str, ...] = ()

@@ -138,17 +138,74 @@ def test_a_beam_that_moves_while_it_is_on_is_unsupported(samples, tmp_path, keyw
     assert reason in " ".join(plan.beam(1).unsupported)
 
 
+def _shifted(samples, *settings, **described):
+    """A beam with one range shifter whose settings stand in the control points of these indices."""
+    points = _points(samples)
+    for index, setting in settings:
+        points[index].RangeShifterSettingsSequence = [
+            samples.item(**({"ReferencedRangeShifterNumber": 4, "RangeShifterSetting": "IN"} | setting))
+        ]
+    facts = {"RangeShifterNumber": 4, "RangeShifterID": "RS 40mm", "RangeShifterType": "BINARY"} | described
+    return samples.beam(points=points, NumberOfRangeShifters=1, RangeShifterSequence=[samples.item(**facts)])
+
+
+PLACED = {"IsocenterToRangeShifterDistance": 180.0, "RangeShifterWaterEquivalentThickness": 40.5}
+
+
 @pytest.mark.parametrize(("setting", "inside"), [("IN", True), ("3", True), ("OUT", False)])
 def test_a_range_shifter_counts_only_while_it_is_in_the_beam(samples, tmp_path, setting, inside):
-    state = samples.item(RangeShifterSetting=setting, ReferencedRangeShifterNumber=4)
-    beam = samples.beam(
-        points=_points(samples, RangeShifterSettingsSequence=[state]),
-        NumberOfRangeShifters=1,
-        RangeShifterSequence=[samples.item(RangeShifterNumber=4, RangeShifterID="RS 40mm", RangeShifterType="BINARY")],
+    plan, _, _ = read(samples, tmp_path, _shifted(samples, (0, PLACED | {"RangeShifterSetting": setting})))
+    shifter = plan.beam(1).range_shifter
+    assert (shifter is not None) == inside
+    assert plan.beam(1).unsupported == ()
+    if shifter is not None:
+        assert (shifter.name, shifter.wet_mm, shifter.distance_mm) == ("RS 40mm", 40.5, 180.0)
+
+
+def test_what_a_plan_does_not_say_about_its_range_shifter_is_a_finding_or_left_to_the_beam_model(samples, tmp_path):
+    beam = _shifted(samples, (0, {}))
+    beam.IonControlPointSequence[0].SnoutPosition = 250.0
+    plan, _, findings = read(samples, tmp_path, beam)
+    shifter = plan.beam(1).range_shifter
+    assert (shifter.wet_mm, shifter.distance_mm, shifter.material) == (None, 250.0, "")
+    texts = [one.text for one in findings if one.code == "PLAN-RANGE-SHIFTER"]
+    assert any("stand at the snout" in text for text in texts)
+    assert any("material" in text for text in texts)
+    named, _, _ = read(samples, tmp_path / "b", _shifted(samples, (0, PLACED), RangeShifterDescription="Lucite slab"))
+    assert named.beam(1).range_shifter.material == "pmma"
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ([(0, {})], "distance of its range shifter"),
+        ([(0, PLACED), (2, {"RangeShifterSetting": "OUT"})], "range shifter moves"),
+        ([(2, PLACED)], "range shifter moves"),
+        ([(0, PLACED), (2, PLACED | {"IsocenterToRangeShifterDistance": 90.0})], "range shifter moves"),
+        ([(0, PLACED), (2, PLACED | {"ReferencedRangeShifterNumber": 5})], "range shifter moves"),
+        ([(0, PLACED | {"RangeShifterWaterEquivalentThickness": -3.0})], "thickness of a range shifter"),
+        ([(0, PLACED | {"IsocenterToRangeShifterDistance": 1e6})], "stands nowhere"),
+    ],
+)
+def test_a_range_shifter_that_is_no_fixed_slab_is_a_reason(samples, tmp_path, settings, reason):
+    plan, _, _ = read(samples, tmp_path, _shifted(samples, *settings))
+    assert reason in " ".join(plan.beam(1).unsupported)
+    assert plan.beam(1).range_shifter is None
+
+
+def test_a_thickness_stated_layer_by_layer_is_one_slab(samples, tmp_path):
+    again = PLACED | {"RangeShifterWaterEquivalentThickness": 40.9}
+    plan, _, _ = read(samples, tmp_path, _shifted(samples, (0, PLACED), (2, again)))
+    assert plan.beam(1).range_shifter.wet_mm == 40.5
+
+
+def test_several_range_shifters_in_the_beam_are_a_reason(samples, tmp_path):
+    beam = _shifted(samples, (0, PLACED))
+    beam.IonControlPointSequence[0].RangeShifterSettingsSequence.append(
+        samples.item(RangeShifterSetting="IN", ReferencedRangeShifterNumber=5, **PLACED)
     )
     plan, _, _ = read(samples, tmp_path, beam)
-    assert plan.beam(1).range_shifters == (("RS 40mm",) if inside else ())
-    assert bool(plan.beam(1).unsupported) == inside
+    assert "several range shifters are in the beam (RS 40mm, number 5)" in plan.beam(1).unsupported
 
 
 @pytest.mark.parametrize(("meterset", "reason"), [(0.0, "0 MU"), (None, "BeamMeterset is missing")])

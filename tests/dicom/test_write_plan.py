@@ -12,7 +12,7 @@ from protonqa.dicom.write_dataset import encode, required
 from protonqa.dicom.write_identity import DicomIdentity
 from protonqa.dicom.write_plan import write_plan
 from protonqa.errors import DicomError, InputError, StoreError
-from protonqa.values import Beam, EnergyLayer, IonPlan
+from protonqa.values import Beam, EnergyLayer, IonPlan, RangeShifter
 
 IDENTITY = DicomIdentity.new(seed="plan")
 
@@ -122,12 +122,15 @@ def test_a_structure_set_is_referenced_when_given(tmp_path):
         written(tmp_path, structure_set_uid="../../x")
 
 
-def test_range_shifters_are_named_and_set(tmp_path):
-    item = written(tmp_path, plan(beam(range_shifters=("RS20", "RS40")))).IonBeamSequence[0]
-    assert item.NumberOfRangeShifters == 2
-    assert [r.RangeShifterID for r in item.RangeShifterSequence] == ["RS20", "RS40"]
-    settings = item.IonControlPointSequence[0].RangeShifterSettingsSequence
-    assert [(s.ReferencedRangeShifterNumber, s.RangeShifterSetting) for s in settings] == [(1, "IN"), (2, "IN")]
+def test_a_range_shifter_is_named_set_and_placed(tmp_path):
+    shifter = RangeShifter(name="RS40", wet_mm=40.0, distance_mm=150.0, material="pmma")
+    item = written(tmp_path, plan(beam(range_shifter=shifter))).IonBeamSequence[0]
+    assert item.NumberOfRangeShifters == 1
+    described = item.RangeShifterSequence[0]
+    assert (described.RangeShifterID, described.RangeShifterDescription) == ("RS40", "pmma")
+    setting = item.IonControlPointSequence[0].RangeShifterSettingsSequence[0]
+    assert (setting.ReferencedRangeShifterNumber, setting.RangeShifterSetting) == (1, "IN")
+    assert (setting.RangeShifterWaterEquivalentThickness, setting.IsocenterToRangeShifterDistance) == (40.0, 150.0)
 
 
 def test_a_layer_of_more_spots_than_explicit_syntax_can_hold(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -22,6 +23,7 @@ from protonqa.values import (
     Grid,
     IonPlan,
     PatientIdentity,
+    RangeShifter,
     Severity,
     Timeline,
     Volume,
@@ -128,6 +130,23 @@ def test_a_plan_comes_back_with_its_spots_and_metersets(tmp_path):
     for b, c in zip(two.layers, again.layers, strict=True):
         assert np.array_equal(b.spot_xy_mm, c.spot_xy_mm)
         assert c.meterset_mu == pytest.approx(b.meterset_mu, rel=1e-7)
+
+
+@pytest.mark.parametrize(
+    "shifter",
+    [
+        RangeShifter(name="RS 4", wet_mm=40.125, distance_mm=155.5, material="pmma"),
+        RangeShifter(name="A", wet_mm=None, distance_mm=80.0, material="polyethylene"),
+    ],
+)
+def test_a_range_shifter_comes_back(tmp_path, shifter):
+    original = plan()
+    moved = replace(original, beams=(replace(original.beams[0], range_shifter=shifter), *original.beams[1:]))
+    write_plan(moved, tmp_path / "plan.dcm", identity=DicomIdentity.new())
+    back, _, findings = read_plan(tmp_path / "plan.dcm")
+    assert back.beams[0].range_shifter == shifter
+    assert back.beams[0].unsupported == ()
+    assert "PLAN-RANGE-SHIFTER" not in {one.code for one in findings}
 
 
 def test_a_whole_case_of_one_identity_belongs_together(tmp_path):
