@@ -16,6 +16,7 @@ from protonqa.montecarlo.events import MAX_STACK, N_STACK_COLUMN
 from protonqa.montecarlo.histories import one_history
 from protonqa.montecarlo.philox import BLOCK
 from protonqa.montecarlo.plan import TransportPlan
+from protonqa.montecarlo.scoring import notebook, score_visits
 from protonqa.montecarlo.tallies import Tally
 from protonqa.montecarlo.tiles import merge
 
@@ -23,13 +24,14 @@ CHUNK = 1024
 
 
 @kernel
-def transport(first, count, key0, key1, spots, scene, tables, tally, stack, drawn):
+def transport(first, count, key0, key1, spots, scene, tables, tally, stack, drawn, visits):
     """Transport histories `first` to `first + count` into the tallies.
 
-    `stack` is room for secondaries, `drawn` for random numbers.
+    `stack` is room for secondaries, `drawn` for random numbers, `visits` for visits that are scored together.
     """
     for history in range(first, first + count):
-        one_history(history, key0, key1, spots, scene, tables, tally, stack, drawn)
+        one_history(history, key0, key1, spots, scene, tables, tally, stack, drawn, visits)
+    score_visits(visits, scene, tables, tally)
 
 
 def default_threads() -> int:
@@ -70,13 +72,14 @@ class CpuBackend:
 
         def work(tally: Tally) -> None:
             key, stack, drawn = self._plan.key, np.empty((MAX_STACK + 1, N_STACK_COLUMN)), np.empty(4 * BLOCK)
+            visits = notebook()
             while not stop.is_set():
                 try:
                     start, n = todo.get_nowait()
                 except queue.Empty:
                     return
                 plan = self._plan
-                transport(start, n, key[0], key[1], plan.spots, plan.scene, plan.tables, tally, stack, drawn)
+                transport(start, n, key[0], key[1], plan.spots, plan.scene, plan.tables, tally, stack, drawn, visits)
                 with lock:
                     if not stop.is_set() and not tick(n):
                         stop.set()

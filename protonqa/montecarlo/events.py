@@ -14,7 +14,7 @@ import numpy as np
 
 from protonqa.montecarlo.compiling import law, rare
 from protonqa.montecarlo.laws import elastic_recoil, forward_cosine, pp_elastic, turned
-from protonqa.montecarlo.leg_tables import N_LEG, N_ROW, TARGET_STRIDE, WATER_RATIO
+from protonqa.montecarlo.leg_tables import N_ROW, TARGET_STRIDE
 from protonqa.montecarlo.philox import uniforms
 from protonqa.montecarlo.tallies import BOOK_BINDING, BOOK_NEUTRAL, BOOK_SCALE, add_to, deposit
 
@@ -76,7 +76,7 @@ def nuclear_event(
     u0, u1, u2, u3 = uniforms(history, draw, key0, key1, drawn)
     draw += _ONE
     row = int(root * tables.inverse_row_step + 0.5)
-    ratio = tables.leg[(m * N_ROW + row) * N_LEG + WATER_RATIO]
+    ratio = tables.water_ratio[m * N_ROW + row]
     phi = 2.0 * math.pi * u1
     cos_phi, sin_phi = math.cos(phi), math.sin(phi)
     if u0 < tables.kinds[m, row, 0]:

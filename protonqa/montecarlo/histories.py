@@ -87,7 +87,7 @@ def start_of(spots, s, history, key0, key1, drawn, quantiles, stack):
 
 
 @law
-def one_history(history_index, key0, key1, spots, scene, tables, tally, stack, drawn):
+def one_history(history_index, key0, key1, spots, scene, tables, tally, stack, drawn, visits):
     """Transport one history and everything it sets free."""
     history = np.uint64(history_index)
     start_of(spots.spots, spot_of(spots.cumulative, history_index), history, key0, key1, drawn, tables.quantiles, stack)
@@ -108,6 +108,6 @@ def one_history(history_index, key0, key1, spots, scene, tables, tally, stack, d
     n_stack = 1
     while n_stack > 0:
         n_stack -= 1
-        draw, n_stack, left = walk(stack, n_stack, scene, tables, tally, history, draw, key0, key1, drawn)
+        draw, n_stack, left = walk(stack, n_stack, scene, tables, tally, history, draw, key0, key1, drawn, visits)
         if left:
             add_to(tally.book, BOOK_ESCAPED, fixed(stack[LEFT, ENERGY], BOOK_SCALE))

@@ -62,9 +62,8 @@ def log_table() -> NDArray[np.float64]:
 
 
 @law
-def moliere_factor(pv_now, pv_first, log_pv_now, logs):
-    """Gottschalk's f_dM; see ``protonqa.physics.scattering.moliere_correction``."""
-    ratio = pv_now / pv_first
+def moliere_factor(ratio, log_pv_now, logs):
+    """Gottschalk's f_dM; see ``protonqa.physics.scattering.moliere_correction``. `ratio` is pv over its first value."""
     loss = 1.0 - ratio * ratio
     if loss < 1e-12:
         loss = 1e-12
@@ -82,7 +81,11 @@ def kicked(ux, uy, uz, a, b):
     vx = ux + a * (1.0 + sign * ux * ux * c) + b * d
     vy = uy + a * sign * d + b * (sign + uy * uy * c)
     vz = uz - a * sign * ux - b * uy
-    norm = 1.0 / math.sqrt(vx * vx + vy * vy + vz * vz)
+    # The turns are at right angles to a unit vector: the new length is sqrt(1 + q). The series is right to 3e-7.
+    q = a * a + b * b
+    norm = 1.0 - q * (0.5 - q * (0.375 - 0.3125 * q))
+    if q > 0.03:
+        norm = 1.0 / math.sqrt(vx * vx + vy * vy + vz * vz)
     return vx * norm, vy * norm, vz * norm
 
 

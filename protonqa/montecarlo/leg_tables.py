@@ -33,12 +33,12 @@ from protonqa.physics.stopping import (
 
 #: Highest energy a sampled proton can have (MeV): 300 MeV with its energy spread; more is cut to this.
 TOP_MEV = 330.0
-N_ENERGY = 4096
+N_ENERGY = 2048
 N_ROW = 1024
 #: Columns of the leg table, all per g/cm2 of the material unless said otherwise: stopping power relative to water, total
 #: nuclear cross section, scattering (rad2 without the Moliere factor), share of the loss that fluctuates, shape of the
-#: fluctuation per g/cm2 of residual range, mean of the part that does not fluctuate, water/material stopping ratio.
-RATIO, SIGMA, SCATTER, JUMP, SHAPE, DRIFT, WATER_RATIO, N_LEG = range(8)
+#: fluctuation per g/cm2 of residual range, mean of the part that does not fluctuate.
+RATIO, SIGMA, SCATTER, JUMP, SHAPE, DRIFT, N_LEG = range(7)
 #: Targets are tabulated every so many rows.
 TARGET_STRIDE = 8
 
@@ -50,6 +50,8 @@ class Tables(NamedTuple):
     log_pv, pv, stopping : (N_ROW,)
         Momentum times velocity (MeV), its log10, and water's stopping power (MeV cm2/g).
     leg : (n_material * N_ROW * N_LEG,) float32
+    water_ratio : (n_material * N_ROW,) float32
+        Stopping power of water relative to the material.
     emission : (n_material * N_ROW * n,) float32
         Nuclei per proton and g/cm2; n is all channels, or the open ones of a run (``open_channels``).
     kinds : (n_material, N_ROW, 2) float32
@@ -72,6 +74,7 @@ class Tables(NamedTuple):
     pv: NDArray[np.float64]
     stopping: NDArray[np.float64]
     leg: NDArray[np.float32]
+    water_ratio: NDArray[np.float32]
     emission: NDArray[np.float32]
     kinds: NDArray[np.float32]
     targets: NDArray[np.float32]
@@ -138,7 +141,7 @@ def _leg_rows(material: Material, energy: NDArray[np.float64]) -> NDArray[np.flo
     # their variance (Ito's term), per g/cm2 of residual range.
     curvature = np.gradient(1.0 / water, energy)
     gain = 0.5 * curvature * second / ratio
-    out[:, RATIO], out[:, WATER_RATIO] = ratio, 1.0 / ratio
+    out[:, RATIO] = ratio
     out[:, SIGMA] = sum(macroscopic_per_g(material, energy))
     out[:, SCATTER] = (SCATTERING_ENERGY_MEV / pv_mev(energy)) ** 2 / scattering_length_g_per_cm2(material)
     out[:, JUMP], out[:, SHAPE] = jump / stopping, shape / ratio
@@ -191,6 +194,7 @@ def build_tables(materials: tuple[Material, ...], cross_sections: CrossSections,
         pv=pv_mev(energy),
         stopping=stopping_power_water(energy),
         leg=np.ascontiguousarray(leg, dtype=np.float32).ravel(),
+        water_ratio=np.ascontiguousarray(1.0 / leg[:, :, RATIO], dtype=np.float32).ravel(),
         emission=np.ascontiguousarray(channels, dtype=np.float32).ravel(),
         kinds=np.ascontiguousarray(np.stack([_kinds(m, energy) for m in materials]), dtype=np.float32),
         targets=np.ascontiguousarray(np.stack([_target_shares(m, heavy, coarse) for m in materials]), dtype=np.float32),

@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba.extending import overload
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from protonqa.montecarlo.compiling import law
@@ -82,6 +84,32 @@ def _add_to_cpu(array, index, value):
         array[np.uint64(index)] += value
 
     return add
+
+
+def prefetch(array, index):
+    """Ask for the memory of array[index], where a back end can: it is about to be added to."""
+
+
+@intrinsic
+def _prefetch_line(typing_context, array, index):
+    def generate(context, builder, signature, arguments):
+        place = context.make_array(signature.args[0])(context, builder, arguments[0])
+        pointer = builder.bitcast(builder.gep(place.data, [arguments[1]]), ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer()] + 3 * [ir.IntType(32)])
+        call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        # For writing, into every cache level, data.
+        builder.call(call, [pointer, *(ir.Constant(ir.IntType(32), value) for value in (1, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(array, index), generate
+
+
+@overload(prefetch, target="cpu")
+def _prefetch_cpu(array, index):
+    def ask(array, index):
+        _prefetch_line(array, np.int64(index))
+
+    return ask
 
 
 @law

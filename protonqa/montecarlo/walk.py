@@ -25,36 +25,33 @@ from protonqa.montecarlo.leg_tables import (
     SCATTER,
     SHAPE,
     SIGMA,
-    WATER_RATIO,
 )
 from protonqa.montecarlo.philox import normal_of, uniforms
 from protonqa.montecarlo.scene import DENSITY_MASK, DENSITY_STEP, MATERIAL_SHIFT
-from protonqa.montecarlo.tallies import (
-    BOOK_DEPOSIT,
-    BOOK_EVENTS,
-    BOOK_SCALE,
-    BOOK_STUCK,
-    BOOK_VISITS,
-    ENERGY_SCALE,
-    MEDIUM_SLOT,
-    WATER_SLOT,
-    add_to,
-    at,
-    deposit,
-    fixed,
-    score_depth,
-    score_nuclides,
-    score_quality,
-    voxel_base,
+from protonqa.montecarlo.scoring import (
+    BASE,
+    DEPTH_FIRST,
+    DEPTH_LAST,
+    N_NUMBER,
+    N_PLACE,
+    PARTICLE,
+    PATH,
+    R_FIRST,
+    R_LAST,
+    WORD,
+    energy_of,
+    mass_number_of,
+    score_visits,
 )
+from protonqa.montecarlo.tallies import BOOK_EVENTS, BOOK_STUCK, add_to, at, deposit, prefetch, voxel_base
 
 #: Residual range of a 0.5 MeV proton in water (g/cm2): the cut-off.
 CUTOFF_RANGE = 8.9e-4
 #: Mean length of a leg (g/cm2 of water): at most, as a share of the residual range and of the path so far, at least.
-LEG_LIMIT = 0.6
+LEG_LIMIT = 1.0
 LEG_FRACTION = 0.2
-LEG_GROWTH = 0.3
-LEG_FLOOR = 0.02
+LEG_GROWTH = 0.4
+LEG_FLOOR = 0.04
 # How far beyond its length a leg may run to end at a voxel face, as a share of it.
 LEG_SLACK = 0.4
 # A leg's end inside a voxel closes the visit where the visit is no longer short against the residual range.
@@ -83,22 +80,13 @@ def range_of(energy, tables):
 
 
 @law
-def energy_of(root, energy_table, inverse_step):
-    """Energy (MeV) of a proton with residual range root^2 (g/cm2)."""
-    place = root * inverse_step
-    i = int(place)
-    low = energy_table[at(i)]
-    return low + (place - i) * (energy_table[at(i + 1)] - low)
-
-
-@law
 def row_of(r, inverse_step):
     """Nearest row of the tables to a residual range; the first for ranges below zero."""
     return int(math.sqrt(r) * inverse_step + 0.5) if r > 0.0 else 0
 
 
 @law
-def walk(stack, slot, scene, tables, tally, history, draw, key0, key1, drawn):
+def walk(stack, slot, scene, tables, tally, history, draw, key0, key1, drawn, visits):
     """Walk the particle in stack[slot] to its end; secondaries are pushed at `slot` and above.
 
     Returns the next free draw, the new stack height, and whether the particle left the voxels: stack[LEFT] then holds
@@ -106,13 +94,13 @@ def walk(stack, slot, scene, tables, tally, history, draw, key0, key1, drawn):
     """
     medium, leg, quantiles = scene.medium, tables.leg, tables.quantiles
     nx, ny, nz, sx, sy, sz = scene.nx, scene.ny, scene.nz, scene.sx, scene.sy, scene.sz
-    voxels, fine = tally.voxels, tally.fine
-    n_slot, n_pack, first_quality = scene.n_slot, scene.n_pack, scene.first_quality
+    numbers, places = visits.numbers, visits.places
+    noted, room = visits.count[0], places.shape[0] // N_PLACE
     x, y, z = stack[slot, 0], stack[slot, 1], stack[slot, 2]
     ux, uy, uz = stack[slot, 3], stack[slot, 4], stack[slot, 5]
     kind = int(stack[slot, KIND])
     n_stack = slot
-    mass_number = 1.0 if kind < DEUTERON else (2.0 if kind == DEUTERON else 4.0)
+    mass_number = mass_number_of(kind)
     # Charge squared over mass number: residual range used up per water equivalent path; deflection goes with charge over
     # mass at the same velocity.
     slow = 0.5 if kind == DEUTERON else 1.0
@@ -120,8 +108,7 @@ def walk(stack, slot, scene, tables, tally, history, draw, key0, key1, drawn):
     proton = kind < DEUTERON
     generation = 0 if kind == PRIMARY else 1
     r = range_of(stack[slot, ENERGY] / mass_number, tables)
-    root = math.sqrt(r)
-    energy = mass_number * energy_of(root, tables.energy, tables.inverse_energy_step)
+    energy = 0.0
     ix = min(max(int(x / sx), 0), nx - 1)
     iy = min(max(int(y / sy), 0), ny - 1)
     iz = min(max(int(z / sz), 0), nz - 1)
@@ -129,23 +116,25 @@ def walk(stack, slot, scene, tables, tally, history, draw, key0, key1, drawn):
     word = int(medium[at(cell)])
     m, rho = word >> MATERIAL_SHIFT, (word & DENSITY_MASK) * DENSITY_STEP
     v = scene.offset_x[ix] + scene.offset_y[iy] + scene.offset_z[iz]
-    n_coarse, first_bin = scene.n_coarse, generation * scene.n_coarse
-    pv_first = tables.pv[at(row_of(r, tables.inverse_row_step))]
+    base = voxel_base(tally, v, scene.n_slot) if v >= 0 else -1
+    last_slot = scene.n_slot - 1
+    i_end = row_of(r, tables.inverse_row_step)
+    inverse_pv_first = 1.0 / tables.pv[at(i_end)]
     tau = FAR
     if proton:
         u0, _, _, _ = uniforms(history, draw, key0, key1, drawn)
         draw += _ONE
         tau = -math.log(u0)
     depth = x * scene.ax + y * scene.ay + z * scene.az - scene.depth_start
-    visit_depth = depth
-    angle2, total, visits = 0.0, 0.0, 0
+    visit_depth, visit_r = depth, r
+    angle2 = 0.0
     path_visit, water_visit = 0.0, 0.0
     state, spare, travelled = 0, False, 0.0
     u2, u3 = 0.0, 0.0
     for legs in range(MAX_LEGS + 1):
         if legs == MAX_LEGS:
             add_to(tally.book, BOOK_STUCK, 1)
-            state = 3
+            energy = mass_number * energy_of(math.sqrt(r), tables.energy, tables.inverse_energy_step)
             break
         # A new leg: random length, so that legs of different protons do not end together, and the kick at its end.
         kick_a, kick_b, length_u, _ = uniforms(history, draw, key0, key1, drawn)
@@ -156,9 +145,12 @@ def walk(stack, slot, scene, tables, tally, history, draw, key0, key1, drawn):
         left = length * (0.5 + length_u)
         slack = LEG_SLACK * left
         travelled += left
-        i_leg = row_of(r - 0.5 * slow * left, tables.inverse_row_step)
-        i = row_of(r - slow * left, tables.inverse_row_step)
-        spread = 2.0 * deflect * moliere_factor(tables.pv[at(i)], pv_first, tables.log_pv[at(i)], tables.logs)
+        # The leg's rates are those of the row midway between its two ends.
+        i_start = i_end
+        i_end = row_of(r - slow * left, tables.inverse_row_step)
+        i_leg = (i_start + i_end) >> 1
+        ratio = tables.pv[at(i_end)] * inverse_pv_first
+        spread = 2.0 * deflect * moliere_factor(ratio, tables.log_pv[at(i_end)], tables.logs)
         face_x, face_y, face_z, next_x, next_y, next_z = FAR, FAR, FAR, FAR, FAR, FAR
         if abs(ux) > 1e-12:
             inverse = 1.0 / ux
@@ -227,31 +219,22 @@ def walk(stack, slot, scene, tables, tally, history, draw, key0, key1, drawn):
             water_visit += water
             angle2 += path * leg[at(row + SCATTER)]
             if state != 1 or water_visit > VISIT_FRACTION * r:
-                # Close the visit: energies at its two ends, tallies between.
-                last_root, last_energy = root, energy
-                root = math.sqrt(r)
-                energy = mass_number * energy_of(root, tables.energy, tables.inverse_energy_step)
-                loss = last_energy - energy
-                total += loss
-                visits += 1
-                water_loss = loss * leg[at(row + WATER_RATIO)]
+                # The visit ends.
                 here = depth + gone * climb
-                low, high = (visit_depth, here) if visit_depth <= here else (here, visit_depth)
-                visit_depth = here
-                score_depth(fine, first_bin, n_coarse, low, high, loss, water_loss / rho)
-                node = (m * N_ROW + int((last_root + root) * (0.5 * tables.inverse_row_step) + 0.5)) * n_pack
-                base = -1
-                if v >= 0:
-                    base = voxel_base(tally, v, n_slot)
-                    add_to(voxels, base + MEDIUM_SLOT, np.int64(loss * ENERGY_SCALE + 0.5))
-                    add_to(voxels, base + WATER_SLOT, np.int64(water_loss * ENERGY_SCALE + 0.5))
-                if proton:
-                    score_nuclides(tally, scene, tables.emission, first_bin, base, low, high, path_visit, node)
-                    if first_quality > 0 and v >= 0:
-                        score_quality(
-                            voxels, base + first_quality, loss, path_visit / rho, 0.5 * (last_energy + energy),
-                            tables.stopping[at(node // n_pack - m * N_ROW)],
-                        )  # fmt: skip
+                p = noted * N_NUMBER
+                numbers[at(p + R_FIRST)], numbers[at(p + R_LAST)], numbers[at(p + PATH)] = visit_r, r, path_visit
+                numbers[at(p + DEPTH_FIRST)], numbers[at(p + DEPTH_LAST)] = visit_depth, here
+                p = noted * N_PLACE
+                places[at(p + WORD)], places[at(p + BASE)], places[at(p + PARTICLE)] = word, base, kind
+                noted += 1
+                if base >= 0:
+                    prefetch(tally.voxels, base)
+                    prefetch(tally.voxels, base + last_slot)
+                if noted == room:
+                    visits.count[0] = noted
+                    score_visits(visits, scene, tables, tally)
+                    noted = 0
+                visit_depth, visit_r = here, r
                 path_visit, water_visit = 0.0, 0.0
             if state == 0:
                 if crossing == 2:
@@ -279,6 +262,7 @@ def walk(stack, slot, scene, tables, tally, history, draw, key0, key1, drawn):
                     word = int(medium[at(cell)])
                     m, rho = word >> MATERIAL_SHIFT, (word & DENSITY_MASK) * DENSITY_STEP
                     v = scene.offset_x[at(ix)] + scene.offset_y[at(iy)] + scene.offset_z[at(iz)]
+                    base = voxel_base(tally, v, scene.n_slot) if v >= 0 else -1
                     if left <= 0.0:
                         state = 1
         x += gone * ux
@@ -289,6 +273,8 @@ def walk(stack, slot, scene, tables, tally, history, draw, key0, key1, drawn):
             break
         if state == 2:
             add_to(tally.book, BOOK_EVENTS, 1)
+            root = math.sqrt(r)
+            energy = energy_of(root, tables.energy, tables.inverse_energy_step)
             draw, n_stack, energy, ux, uy, uz = nuclear_event(
                 stack, n_stack, scene, tables, tally, history, draw, key0, key1, drawn, x, y, z, ux, uy, uz, energy, root, m,
                 rho, v, depth, generation,
@@ -296,10 +282,10 @@ def walk(stack, slot, scene, tables, tally, history, draw, key0, key1, drawn):
             if energy <= 0.0:
                 break
             r = range_of(energy, tables)
-            root = math.sqrt(r)
+            visit_r, i_end = r, row_of(r, tables.inverse_row_step)
             if r <= CUTOFF_RANGE:
-                state = 3
                 break
+            energy = 0.0
             u0, _, _, _ = uniforms(history, draw, key0, key1, drawn)
             draw += _ONE
             tau = -math.log(u0)
@@ -308,14 +294,14 @@ def walk(stack, slot, scene, tables, tally, history, draw, key0, key1, drawn):
             sigma = math.sqrt(angle2 * spread)
             ux, uy, uz = kicked(ux, uy, uz, sigma * normal_of(kick_a, quantiles), sigma * normal_of(kick_b, quantiles))
             angle2 = -angle2
-    add_to(tally.book, BOOK_DEPOSIT, fixed(total, BOOK_SCALE))
-    add_to(tally.book, BOOK_VISITS, visits)
+    visits.count[0] = noted
     if state == 4:
         stack[LEFT, 0], stack[LEFT, 1], stack[LEFT, 2] = x, y, z
         stack[LEFT, 3], stack[LEFT, 4], stack[LEFT, 5] = ux, uy, uz
-        stack[LEFT, ENERGY], stack[LEFT, KIND] = energy, kind
+        stack[LEFT, ENERGY] = mass_number * energy_of(math.sqrt(r), tables.energy, tables.inverse_energy_step)
+        stack[LEFT, KIND] = kind
         return draw, n_stack, True
     if energy > 0.0:
-        ratio = leg[m * N_ROW * N_LEG + WATER_RATIO]
+        ratio = tables.water_ratio[at(m * N_ROW)]
         deposit(tally, scene, v, generation, depth, energy, ratio, rho)
     return draw, n_stack, False
