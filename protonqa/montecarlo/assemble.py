@@ -21,11 +21,13 @@ from protonqa.montecarlo.tallies import (
     BOOK_MISSED,
     BOOK_NEUTRAL,
     BOOK_STUCK,
+    BOOK_VISITS,
     CHANNEL_SLOT,
     ENERGY_SCALE,
     FINE_BIN_MM,
     FINE_PER_COARSE,
     MEDIUM_SLOT,
+    N_BOOK,
     N_CHANNEL,
     NUCLIDE_SCALE,
     QUALITY_ENERGY,
@@ -67,8 +69,9 @@ def assemble(run: Run) -> MonteCarloResult:
     InputError
         No proton entered the volume.
     """
-    book, protons = run.tally.book, run.progress.done
-    if book[BOOK_MISSED] == protons:
+    book, shifted = _books(run.tally.book)
+    protons = run.progress.done
+    if book[BOOK_MISSED] == protons or book[BOOK_VISITS] == 0:
         raise InputError("the beam misses the volume", got="0 protons inside", remedy="check isocentre and angles")
     per_proton = 1.0 / protons
     first = run.depth_first_mm
@@ -105,15 +108,25 @@ def assemble(run: Run) -> MonteCarloResult:
         primary_channels_per_mm=channels[0].T,
         hu_on_axis=_axis_values(run.medium.hu, run.medium.grid, run.source, depth, -1000.0),
         rsp_on_axis=_axis_values(run.medium.rsp, run.medium.grid, run.source, depth, 0.001),
-        energy_balance={name: float(book[slot]) / incident for name, slot in terms},
+        energy_balance={name: float(book[slot]) / incident for name, slot in terms} | shifted,
         protons=protons,
         seconds=run.seconds,
         seed=run.seed,
         device=run.device,
         cross_sections=run.cross_sections,
         field_protons=run.source.protons,
-        findings=run.medium.findings + _findings(book, protons),
+        findings=run.medium.findings + run.source.findings + _findings(book, protons),
     )
+
+
+def _books(book: NDArray[np.int64]) -> tuple[NDArray[np.int64], dict[str, float]]:
+    """The energy book of all that happened, and the share of the incident energy that stayed in a range shifter."""
+    if book.size == N_BOOK:
+        return book, {}
+    total, slab = book[:N_BOOK].copy(), book[N_BOOK:]
+    for slot in (BOOK_ESCAPED, BOOK_NEUTRAL, BOOK_BINDING, BOOK_STUCK):
+        total[slot] += slab[slot]
+    return total, {"range_shifter": float(slab[BOOK_DEPOSIT]) / float(total[BOOK_IN])}
 
 
 def _volume(run: Run, slot: int, scale: float) -> NDArray[np.float32]:

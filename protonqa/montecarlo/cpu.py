@@ -16,8 +16,9 @@ from protonqa.montecarlo.events import MAX_STACK, N_STACK_COLUMN
 from protonqa.montecarlo.histories import one_history
 from protonqa.montecarlo.philox import BLOCK
 from protonqa.montecarlo.plan import TransportPlan
-from protonqa.montecarlo.scoring import notebook, score_visits
-from protonqa.montecarlo.tallies import Tally
+from protonqa.montecarlo.scoring import Visits, notebook, score_visits
+from protonqa.montecarlo.shifted import shifted_history
+from protonqa.montecarlo.tallies import N_BOOK, Tally
 from protonqa.montecarlo.tiles import merge
 
 CHUNK = 1024
@@ -32,6 +33,45 @@ def transport(first, count, key0, key1, spots, scene, tables, tally, stack, draw
     for history in range(first, first + count):
         one_history(history, key0, key1, spots, scene, tables, tally, stack, drawn, visits)
     score_visits(visits, scene, tables, tally)
+
+
+@kernel
+def transport_shifted(
+    first, count, key0, key1, spots, slab, scene, tables, tally, slab_tally, stack, drawn, visits, slab_visits
+):  # fmt: skip
+    """As ``transport``, through a range shifter; a kernel of its own, so that runs without one lose nothing by it."""
+    for history in range(first, first + count):
+        shifted_history(
+            history, key0, key1, spots, slab, scene, tables, tally, slab_tally, stack, drawn, visits, slab_visits
+        )
+    score_visits(visits, scene, tables, tally)
+    score_visits(slab_visits, slab.scene, tables, slab_tally)
+
+
+class _Worker:
+    """What one thread works with: its tally, and room for secondaries, random numbers and visits."""
+
+    def __init__(self, plan: TransportPlan, tally: Tally) -> None:
+        self._plan, self._tally = plan, tally
+        self._stack, self._drawn = np.empty((MAX_STACK + 1, N_STACK_COLUMN)), np.empty(4 * BLOCK)
+        self._visits: Visits = notebook()
+        self._slab_visits: Visits = notebook()
+
+    def run(self, first: int, count: int) -> None:
+        """Transport histories `first` to `first + count` into the tally."""
+        plan, tally, (key0, key1) = self._plan, self._tally, self._plan.key
+        if plan.slab is None:
+            transport(
+                first, count, key0, key1, plan.spots, plan.scene, plan.tables, tally, self._stack, self._drawn,
+                self._visits,
+            )  # fmt: skip
+            return
+        # The second half of the book is that of the slab.
+        slab_tally = tally._replace(book=tally.book[N_BOOK:])
+        transport_shifted(
+            first, count, key0, key1, plan.spots, plan.slab, plan.scene, plan.tables, tally, slab_tally, self._stack,
+            self._drawn, self._visits, self._slab_visits,
+        )  # fmt: skip
 
 
 def default_threads() -> int:
@@ -71,15 +111,13 @@ class CpuBackend:
         stop, lock = threading.Event(), threading.Lock()
 
         def work(tally: Tally) -> None:
-            key, stack, drawn = self._plan.key, np.empty((MAX_STACK + 1, N_STACK_COLUMN)), np.empty(4 * BLOCK)
-            visits = notebook()
+            worker = _Worker(self._plan, tally)
             while not stop.is_set():
                 try:
                     start, n = todo.get_nowait()
                 except queue.Empty:
                     return
-                plan = self._plan
-                transport(start, n, key[0], key[1], plan.spots, plan.scene, plan.tables, tally, stack, drawn, visits)
+                worker.run(start, n)
                 with lock:
                     if not stop.is_set() and not tick(n):
                         stop.set()

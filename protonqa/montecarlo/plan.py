@@ -10,12 +10,16 @@ from numpy.typing import NDArray
 from protonqa.montecarlo.histories import Spots
 from protonqa.montecarlo.leg_tables import Tables
 from protonqa.montecarlo.scene import Scene, Tiles
+from protonqa.montecarlo.shifted import SlabScene
 from protonqa.montecarlo.tallies import FINE_PER_COARSE, N_BOOK, TILE_SIZE, Tally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TransportPlan:
-    """Scene, tables, spots and key of a run, how tiles cover its tally box, and which channels are open."""
+    """Scene, tables, spots and key of a run, how tiles cover its tally box, and which channels are open.
+
+    With a range shifter the protons pass `slab` first, and the energy book is followed by one of what happens there.
+    """
 
     scene: Scene
     tables: Tables
@@ -23,6 +27,7 @@ class TransportPlan:
     key: NDArray[np.uint64]
     tiles: Tiles
     channels: NDArray[np.int64]
+    slab: SlabScene | None = None
 
     @property
     def n_voxel(self) -> int:
@@ -43,5 +48,5 @@ class TransportPlan:
             used=np.zeros(1, dtype=np.int64),
             fine=np.zeros(2 * FINE_PER_COARSE * bins * 2, dtype=np.int64),
             coarse=np.zeros(2 * bins * self.scene.n_pack, dtype=np.int64),
-            book=np.zeros(N_BOOK, dtype=np.int64),
+            book=np.zeros(N_BOOK if self.slab is None else 2 * N_BOOK, dtype=np.int64),
         )

@@ -45,7 +45,8 @@ class MonteCarloResult:
     let_kev_per_um, mean_energy_mev : (nz, ny, nx) float32 or None
         Dose-averaged LET in water and fluence-weighted energy of protons, where asked for; 0 where none came.
     energy_balance : mapping
-        Shares of the incident energy: deposited, escaped, neutral, binding; they sum to 1.
+        Shares of the incident energy: deposited, escaped, neutral, binding, and range_shifter where there is one; they
+        sum to 1 within the noise of the neutrals, which are booked as the mean of their tables.
     """
 
     grid: Grid

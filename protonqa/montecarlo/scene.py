@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from protonqa.errors import InputError
 from protonqa.montecarlo.tallies import TILE_SIZE
 
-_OUTSIDE = -(1 << 40)
+#: An offset that puts a voxel outside the tally box.
+OUTSIDE = -(1 << 40)
 #: Edges of a tile along the beam and across.
 _TILE_ALONG, _TILE_ACROSS = 16, 2
 #: A voxel is one word: material in the upper 8 bits, density below in steps of 1e-6 g/cm3.
@@ -107,7 +108,7 @@ def _offsets(n: int, start: int, length: int, edge: int, inner: int, outer: int)
     """Share of one axis in a voxel's place: the box covers `length` of `n` voxels from `start`."""
     index = np.arange(n) - start
     offset = (index // edge) * (outer * TILE_SIZE) + (index % edge) * inner
-    return np.where((index >= 0) & (index < length), offset, _OUTSIDE).astype(np.int64)
+    return np.where((index >= 0) & (index < length), offset, OUTSIDE).astype(np.int64)
 
 
 def words(material: NDArray[np.uint8], density: NDArray[np.float32]) -> NDArray[np.uint32]:

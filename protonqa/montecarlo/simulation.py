@@ -18,8 +18,10 @@ from protonqa.montecarlo.histories import Spots
 from protonqa.montecarlo.leg_tables import Tables, build_tables, open_channels, standard_tables
 from protonqa.montecarlo.medium import Medium, all_materials
 from protonqa.montecarlo.plan import TransportPlan
+from protonqa.montecarlo.range_shifter import check_clear
 from protonqa.montecarlo.result import MonteCarloResult
 from protonqa.montecarlo.scene import make_scene
+from protonqa.montecarlo.shifted import slab_scene
 from protonqa.montecarlo.source import Source
 from protonqa.montecarlo.tallies import CHANNEL_SLOT, N_QUALITY, PACK
 from protonqa.physics.emission import CrossSections
@@ -166,6 +168,10 @@ def lay_out(
         medium.material, medium.density, medium.grid.spacing_mm, start, shape, source.axis,
         source.reference + depth_first_mm * source.axis, depth_bins, n_pack, n_slot, first_quality,
     )  # fmt: skip
+    slab = None
+    if source.slab is not None:
+        check_clear(source.slab, source.spots, medium.density, medium.grid)
+        slab = slab_scene(source.slab, n_pack, n_slot)
     return TransportPlan(
         scene=scene,
         tables=tables,
@@ -173,14 +179,15 @@ def lay_out(
         key=key_of(seed),
         tiles=tiles,
         channels=channels,
+        slab=slab,
     )
 
 
-def compile_kernels(device: str = "cpu") -> None:
+def compile_kernels(device: str = "cpu", *, range_shifter: bool = False) -> None:
     """Compile (or load) the kernels by a run of one history, so that a timing does not contain it."""
     from protonqa.montecarlo.medium import medium_from_hu
     from protonqa.montecarlo.source import pencil_beam
-    from protonqa.values import Volume
+    from protonqa.values import RangeShifter, Volume
 
     grid = Grid(shape=(2, 1, 1), spacing_mm=(1.0, 1.0, 1.0), origin_mm=(0.0, 0.0, 0.0))
     medium = medium_from_hu(Volume(grid=grid, array=np.zeros((2, 1, 1), dtype=np.float32), unit="HU"))
@@ -191,6 +198,7 @@ def compile_kernels(device: str = "cpu") -> None:
         energy_mev=10.0,
         spot_sigma_mm=0.0,
         energy_spread_percent=0.0,
+        range_shifter=RangeShifter(name="", wet_mm=0.5, distance_mm=1.0) if range_shifter else None,
     )
     simulate(medium=medium, source=source, protons=1, threads=1, device=device)
 
@@ -242,7 +250,10 @@ def _identity(
     from protonqa.montecarlo.compiling import source_hash
 
     digest = hashlib.sha256(repr((source_hash(), protons, seed, nuclear, with_error)).encode())
-    for part in (plan.scene, plan.spots, plan.tables):
+    parts = [plan.scene, plan.spots, plan.tables]
+    if plan.slab is not None:
+        parts += [plan.slab.scene, (plan.slab.axes, plan.slab.corner)]
+    for part in parts:
         for value in part:
             digest.update(np.ascontiguousarray(value).tobytes())
     return digest.hexdigest()

@@ -9,11 +9,14 @@ from numpy.typing import NDArray
 
 from protonqa.errors import InputError
 from protonqa.geometry.frames import BeamFrame
+from protonqa.montecarlo.range_shifter import Slab, known_shifter, perpendicular, slab_of
 from protonqa.physics.stopping import ENERGY_MAX_MEV, ENERGY_MIN_MEV
-from protonqa.values import Beam, BeamModel, Grid
+from protonqa.values import Beam, BeamModel, Finding, Grid, RangeShifter
 
 #: Columns of a spot: position on the axis, direction, lateral axes, sizes, energy.
 N_SPOT_COLUMN = 18
+#: Small angles: the sampled direction is the beam's plus a tilt.
+MAX_DIVERGENCE_MRAD = 100.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -29,6 +32,8 @@ class Source:
         Depth axis (unit vector) and the point of depth zero, local.
     protons : float
         Protons that the whole field delivers (0 when the source is a single pencil beam per proton).
+    slab : Slab or None
+        Range shifter that the protons pass first.
     """
 
     spots: NDArray[np.float64]
@@ -36,6 +41,8 @@ class Source:
     axis: NDArray[np.float64]
     reference: NDArray[np.float64]
     protons: float = 0.0
+    slab: Slab | None = None
+    findings: tuple[Finding, ...] = ()
 
     def __post_init__(self) -> None:
         if self.spots.ndim != 2 or self.spots.shape[1] != N_SPOT_COLUMN or self.spots.shape[0] < 1:
@@ -57,13 +64,6 @@ def check_energy(energy_mev: float) -> None:
         )
 
 
-def _perpendicular(direction: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    helper = np.eye(3)[int(np.argmin(np.abs(direction)))]
-    first = np.cross(helper, direction)
-    first /= np.linalg.norm(first)
-    return first, np.cross(direction, first)
-
-
 def pencil_beam(
     grid: Grid,
     *,
@@ -72,30 +72,49 @@ def pencil_beam(
     energy_mev: float,
     spot_sigma_mm: float,
     energy_spread_percent: float,
+    divergence_mrad: float = 0.0,
     depth_zero_mm: NDArray[np.float64] | None = None,
+    range_shifter: RangeShifter | None = None,
 ) -> Source:
-    """One parallel Gaussian pencil beam through an LPS position.
+    """One Gaussian pencil beam through an LPS position, where it has its size.
 
-    Depth is counted along the beam from `depth_zero_mm` (LPS), by default from `position_mm`.
+    Depth is counted along the beam from `depth_zero_mm` (LPS), by default from `position_mm`; the distance of a range
+    shifter from `position_mm`.
+
+    Raises
+    ------
+    InputError
+        An energy, size, spread or divergence that is no such thing; a beam that stops in the range shifter.
+    NotEvaluableError
+        A range shifter of unknown thickness.
     """
     check_energy(energy_mev)
     if not (np.isfinite(spot_sigma_mm) and spot_sigma_mm >= 0):
         raise InputError("spot size is not a length", got=f"{spot_sigma_mm} mm", expected="0 mm or more")
     if not (np.isfinite(energy_spread_percent) and 0 <= energy_spread_percent <= 20):
         raise InputError("energy spread is unusable", got=f"{energy_spread_percent} %", expected="0 to 20 %")
+    if not (np.isfinite(divergence_mrad) and 0 <= divergence_mrad <= MAX_DIVERGENCE_MRAD):
+        raise InputError(
+            "divergence is unusable", got=f"{divergence_mrad} mrad", expected=f"0 to {MAX_DIVERGENCE_MRAD:g} mrad"
+        )
     local = grid.local_direction(direction / np.linalg.norm(direction))
-    first, second = _perpendicular(local)
+    first, second = perpendicular(local)
     spot = np.concatenate(
         (
             grid.local_from_world(position_mm),
             local,
             first,
             second,
-            (spot_sigma_mm, spot_sigma_mm, 0.0, 0.0, energy_mev, energy_mev * energy_spread_percent / 100.0),
+            (spot_sigma_mm, spot_sigma_mm, divergence_mrad * 1e-3, divergence_mrad * 1e-3),
+            (energy_mev, energy_mev * energy_spread_percent / 100.0),
         )
     )
+    slab = None
+    if range_shifter is not None:
+        shifter, _ = known_shifter(range_shifter, None)
+        slab = slab_of(shifter, spot[None, :], isocenter=spot[:3], direction=local)
     zero = grid.local_from_world(position_mm if depth_zero_mm is None else depth_zero_mm)
-    return Source(spots=spot[None, :], weights=np.ones(1), axis=local, reference=zero)
+    return Source(spots=spot[None, :], weights=np.ones(1), axis=local, reference=zero, slab=slab)
 
 
 def field_source(grid: Grid, beam: Beam, frame: BeamFrame, model: BeamModel) -> Source:
@@ -107,9 +126,11 @@ def field_source(grid: Grid, beam: Beam, frame: BeamFrame, model: BeamModel) -> 
     Raises
     ------
     InputError
-        No spot with weight.
+        No spot with weight, a beam that stops in its range shifter.
     CalibrationError
         An energy outside the beam model.
+    NotEvaluableError
+        A range shifter whose thickness neither the plan nor the beam model states.
     """
     rows, weights = [], []
     iso = np.asarray(frame.isocenter_mm)
@@ -138,11 +159,19 @@ def field_source(grid: Grid, beam: Beam, frame: BeamFrame, model: BeamModel) -> 
             weights.append(mu * at["protons_per_mu"])
     if not rows:
         raise InputError("the beam has no spot with weight", remedy="check the plan's meterset weights")
-    protons = np.array(weights)
+    protons, spots = np.array(weights), np.array(rows)
+    axis, center = grid.local_direction(frame.direction), grid.local_from_world(iso)
+    slab: Slab | None = None
+    findings: tuple[Finding, ...] = ()
+    if beam.range_shifter is not None:
+        shifter, findings = known_shifter(beam.range_shifter, model)
+        slab = slab_of(shifter, spots, isocenter=center, direction=axis)
     return Source(
-        spots=np.array(rows),
+        spots=spots,
         weights=protons,
-        axis=grid.local_direction(frame.direction),
-        reference=grid.local_from_world(iso),
+        axis=axis,
+        reference=center,
         protons=float(protons.sum()),
+        slab=slab,
+        findings=findings,
     )
