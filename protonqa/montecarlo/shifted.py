@@ -1,8 +1,8 @@
 """Histories through a range shifter: its slab by the same laws as the patient, then on into the voxels.
 
-The slab is a scene of its own, one voxel in axes along the beam and without tallies. What leaves it on any side is
-turned into the axes of the patient's voxels and walks on there, with what it sets free; the draws of a history go on
-counting.
+The slab is a scene of its own in axes along the beam and without tallies: a voxel of its material and, behind it, one
+of nothing, so that a leg that ends at the face is deflected there. What leaves the slab is turned into the axes of the
+patient's voxels and walks on there, with what it sets free; the draws of a history go on counting.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from protonqa.physics.materials import material, material_index
 
 
 class SlabScene(NamedTuple):
-    """What the kernels read of a slab: its voxel, and how the grid's axes turn into its own."""
+    """What the kernels read of a slab: its voxels, and how the grid's axes turn into its own."""
 
     scene: Scene
     axes: NDArray[np.float64]
@@ -32,12 +32,13 @@ class SlabScene(NamedTuple):
 
 
 def slab_scene(slab: Slab, n_pack: int, n_slot: int) -> SlabScene:
-    """A slab as the kernels want it: one voxel, no tallies."""
-    outside = np.full(1, OUTSIDE, dtype=np.int64)
-    index = N_SCHNEIDER + material_index(slab.material)
-    density = np.full((1, 1, 1), material(slab.material).density_g_per_cm3, dtype=np.float32)
+    """A slab as the kernels want it: its voxel and a void of the same size, no tallies."""
+    outside = np.full(2, OUTSIDE, dtype=np.int64)
+    index = np.full((2, 1, 1), N_SCHNEIDER + material_index(slab.material), dtype=np.uint8)
+    density = np.zeros((2, 1, 1), dtype=np.float32)
+    density[0] = material(slab.material).density_g_per_cm3
     scene = Scene(
-        medium=words(np.full((1, 1, 1), index, dtype=np.uint8), density).ravel(),
+        medium=words(index, density).ravel(),
         jump_x=1,
         jump_y=1,
         jump_z=1,
@@ -46,7 +47,7 @@ def slab_scene(slab: Slab, n_pack: int, n_slot: int) -> SlabScene:
         offset_z=outside,
         nx=1,
         ny=1,
-        nz=1,
+        nz=2,
         sx=float(slab.sides_mm[0]),
         sy=float(slab.sides_mm[1]),
         sz=float(slab.sides_mm[2]),
@@ -80,6 +81,10 @@ def turn_out(stack, slot, slab):
     ax, corner = slab.axes, slab.corner
     x, y, z = stack[slot, 0], stack[slot, 1], stack[slot, 2]
     ux, uy, uz = stack[slot, 3], stack[slot, 4], stack[slot, 5]
+    if z > slab.scene.sz and uz > 0.0:
+        # Back through the void: the patient may begin at the face.
+        back = (z - slab.scene.sz) / uz
+        x, y, z = x - back * ux, y - back * uy, slab.scene.sz
     for i in range(3):
         stack[slot, i] = corner[i] + ax[0, i] * x + ax[1, i] * y + ax[2, i] * z
         stack[slot, 3 + i] = ax[0, i] * ux + ax[1, i] * uy + ax[2, i] * uz
