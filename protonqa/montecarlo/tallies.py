@@ -6,6 +6,7 @@ cannot change a result.
 
 from __future__ import annotations
 
+import threading
 from typing import NamedTuple
 
 import numpy as np
@@ -73,9 +74,14 @@ class Tally(NamedTuple):
     book: NDArray[np.int64]
 
 
+# For plain Python: the threads of a simulated GPU share arrays.
+_ADDING = threading.Lock()
+
+
 def add_to(array, index, value):
     """array[index] += value, atomic where many threads share the array; `index` is not negative."""
-    array[index] += value
+    with _ADDING:
+        array[index] += value
 
 
 @overload(add_to, target="cpu")
