@@ -141,14 +141,6 @@ class CpuBackend:
         return self._main
 
 
-def available_bytes() -> int | None:
-    """Memory that is free now, where the system tells."""
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return None
-
-
 def key_of(seed: int) -> NDArray[np.uint64]:
     """The two words that key the random numbers of a seed."""
     return np.random.SeedSequence(seed).generate_state(2, dtype=np.uint32).astype(np.uint64)

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from protonqa.errors import DeviceError, InputError
 from protonqa.montecarlo.assemble import Run, assemble
 from protonqa.montecarlo.batches import Backend, Progress, load_state, run_batches, save_state
-from protonqa.montecarlo.cpu import CpuBackend, available_bytes, default_threads, key_of
+from protonqa.montecarlo.cpu import CpuBackend, default_threads, key_of
 from protonqa.montecarlo.histories import Spots
 from protonqa.montecarlo.leg_tables import Tables, build_tables, open_channels, standard_tables
 from protonqa.montecarlo.medium import Medium, all_materials
+from protonqa.montecarlo.memory import Memory, available_bytes, memory_of
 from protonqa.montecarlo.plan import TransportPlan
 from protonqa.montecarlo.range_shifter import check_clear
 from protonqa.montecarlo.result import MonteCarloResult
@@ -30,8 +31,10 @@ from protonqa.values import Grid
 MAX_PROTONS = 2_000_000_000
 #: Batches of a run whose statistical error is asked for.
 BATCHES = 20
-#: Least time between two kept states (s).
+#: Least time between two kept states (s), and most histories.
 _KEEP_EVERY_S = 30.0
+_KEEP_EVERY = 2_000_000
+_STOP_EVERY = 50_000
 
 
 def simulate(
@@ -49,6 +52,7 @@ def simulate(
     until_percent: float | None = None,
     beam_quality: bool = False,
     resume_file: Path | None = None,
+    announce: Callable[[Memory], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> MonteCarloResult:
@@ -74,11 +78,16 @@ def simulate(
     uncertainty : bool
         State the relative standard error of the dose in every voxel, from 20 batches.
     until_percent : float, optional
-        Stop when the mean relative error in the high-dose region (above half of the highest dose) has come down to this.
+        Stop when the mean relative error in the high-dose region (above half of the highest dose) has come down to
+        this.
     beam_quality : bool
         Also tally dose-averaged LET and fluence-weighted energy of the protons.
     resume_file : Path, optional
         Where the state of the run is kept; a run that finds its own state there goes on from it. Deleted at the end.
+    announce : callable, optional
+        Hears what memory is needed and free before any of it is taken.
+    progress : callable, optional
+        Gets histories done and wanted; at once where the run goes on from a kept state.
 
     Raises
     ------
@@ -95,16 +104,21 @@ def simulate(
     grid = box or medium.grid
     depth_first, depth_bins = _depth_extent(medium.grid, source)
     plan = lay_out(medium, source, tables, grid, seed, depth_first, depth_bins, beam_quality=beam_quality)
-    _check_memory(plan, device, threads, with_error)
+    sets = (threads or default_threads()) if device == "cpu" else 1
+    memory = memory_of(plan, sets=sets, with_error=with_error, have_bytes=available_bytes())
+    if announce is not None:
+        announce(memory)
+    memory.check()
     state, done = plan.empty_tally(), Progress()
     if with_error:
         done = Progress(
             previous=np.zeros(plan.n_voxel, dtype=np.int64),
             squares=np.zeros(plan.n_voxel),
         )
-    identity = "" if resume_file is None else _identity(plan, protons, seed, cross_sections, nuclear, with_error)
-    if resume_file is not None:
-        load_state(resume_file, state, done, identity)
+    batch = _batch(protons, resume_file is not None, with_error, until_percent)
+    identity = "" if resume_file is None else _identity(plan, protons, seed, nuclear, with_error, batch)
+    if resume_file is not None and load_state(resume_file, state, done, identity) and progress is not None:
+        progress(done.done, protons)
     began, last = time.perf_counter(), [time.perf_counter()]
 
     def keep(tally, now):  # type: ignore[no-untyped-def]
@@ -112,12 +126,11 @@ def simulate(
             save_state(resume_file, tally, now, identity)
             last[0] = time.perf_counter()
 
-    batch = protons if not with_error and resume_file is None else -(-protons // BATCHES)
     tally = run_batches(
         _backend(device, plan, threads, state),
         plan,
         protons,
-        batch=min(batch, 50_000) if until_percent is not None else batch,
+        batch=batch,
         progress=done,
         until_percent=until_percent,
         tell=progress,
@@ -228,28 +241,19 @@ def _backend(device: str, plan: TransportPlan, threads: int | None, state: objec
     raise DeviceError("unknown device for the Monte Carlo", got=repr(device), expected="cpu or cuda")
 
 
-def _check_memory(plan: TransportPlan, device: str, threads: int | None, with_error: bool) -> None:
-    sets = (threads or default_threads()) if device == "cpu" else 1
-    need = plan.tally_bytes * sets + plan.n_voxel * (24 if with_error else 0)
-    # Volumes of the result: dose to medium and water, seven nuclides, float32.
-    need += plan.n_voxel * 4 * (plan.scene.n_slot + 1)
-    have = available_bytes()
-    if have is not None and need > 0.9 * have:
-        raise InputError(
-            "the tallies of this simulation do not fit into memory",
-            got=f"{need / 2**30:.1f} GiB needed",
-            expected=f"at most {0.9 * have / 2**30:.1f} GiB free",
-            remedy="use larger voxels, a smaller box or fewer threads",
-        )
+def _batch(protons: int, keeps: bool, with_error: bool, until_percent: float | None) -> int:
+    """Histories between two looks at the whole."""
+    batch = -(-protons // BATCHES) if keeps or with_error else protons
+    if until_percent is not None:
+        batch = min(batch, _STOP_EVERY)
+    return min(batch, _KEEP_EVERY) if keeps else batch
 
 
-def _identity(
-    plan: TransportPlan, protons: int, seed: int, cross_sections: CrossSections | None, nuclear: bool, with_error: bool
-) -> str:
+def _identity(plan: TransportPlan, protons: int, seed: int, nuclear: bool, with_error: bool, batch: int) -> str:
     """Hash of everything that decides the sums of a run."""
     from protonqa.montecarlo.compiling import source_hash
 
-    digest = hashlib.sha256(repr((source_hash(), protons, seed, nuclear, with_error)).encode())
+    digest = hashlib.sha256(repr((source_hash(), protons, seed, nuclear, with_error, batch)).encode())
     parts = [plan.scene, plan.spots, plan.tables]
     if plan.slab is not None:
         parts += [plan.slab.scene, (plan.slab.axes, plan.slab.corner)]
