@@ -81,7 +81,7 @@ def assemble(run: Run) -> MonteCarloResult:
     channels = np.zeros((2, bins, N_CHANNEL))
     opened = run.plan.channels
     channels[:, :, opened] = run.tally.coarse.reshape(2, bins, -1)[:, :, : opened.size] * (per_proton / NUCLIDE_SCALE)
-    error = run.progress.error(run.tally, run.plan.scene.n_slot)
+    error = run.progress.error(run.tally)
     medium_gy, water_gy = _doses(run)
     incident = float(book[BOOK_IN])
     let, energy = _beam_quality(run)

@@ -48,12 +48,12 @@ class Progress:
     previous: NDArray[np.int64] | None = None
     squares: NDArray[np.float64] | None = None
 
-    def error(self, tally: Tally, n_slot: int) -> NDArray[np.float64] | None:
+    def error(self, tally: Tally) -> NDArray[np.float64] | None:
         """Relative standard error per voxel in tile order, None before enough batches."""
-        if self.squares is None or self.batches < MIN_BATCHES:
+        if self.squares is None or self.previous is None or self.batches < MIN_BATCHES:
             return None
         out = np.zeros_like(self.squares)
-        relative_error(tally.voxels, tally.used[0], n_slot, self.squares, self.batches, out)
+        relative_error(self.previous, tally.used[0], self.squares, self.batches, out)
         return out
 
 
@@ -105,7 +105,7 @@ def run_batches(
             progress.batches += 1
             close_batch(tally.voxels, tally.used[0], plan.scene.n_slot, progress.previous, progress.squares)
             if until_percent is not None:
-                error = progress.error(tally, plan.scene.n_slot)
+                error = progress.error(tally)
                 if error is not None and high_dose_error_percent(error, tally, plan.scene.n_slot) <= until_percent:
                     break
         if keep is not None and progress.done < protons:
@@ -143,7 +143,8 @@ def load_state(path: Path, tally: Tally, progress: Progress, identity: str) -> b
         return False
     remedy = "choose another output folder or delete that file"
     try:
-        with np.load(path, allow_pickle=False) as data:
+        # numpy leaves a file open that is no archive.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as data:
             if data["identity"].tobytes().decode() != identity:
                 raise InputError(
                     "the kept state belongs to another simulation",

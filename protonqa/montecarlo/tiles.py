@@ -48,10 +48,13 @@ def close_batch(voxels, tiles, n_slot, previous, squares):
 
 
 @kernel
-def relative_error(voxels, tiles, n_slot, squares, batches, out):
-    """Relative standard error of each voxel's energy from equal batches; 0 where there is none."""
+def relative_error(sums, tiles, squares, batches, out):
+    """Relative standard error of each voxel's energy from equal batches; 0 where there is none.
+
+    `sums` and `squares` are those of closed batches: a part of a batch does not count in either.
+    """
     for i in range(tiles * TILE_SIZE):
-        total = float(voxels[at(i * n_slot + MEDIUM_SLOT)])
+        total = float(sums[at(i)])
         if total > 0.0:
             variance = (squares[at(i)] - total * total / batches) * batches / (batches - 1)
             out[at(i)] = math.sqrt(max(variance, 0.0)) / total

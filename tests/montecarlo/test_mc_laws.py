@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 import pytest
+from scipy.special import ndtri
 
 from protonqa.montecarlo import laws
-from protonqa.montecarlo.philox import normal_pair, philox4x32, uniforms
-from protonqa.montecarlo.step_tables import _straggling, cumulant_rates
+from protonqa.montecarlo.leg_tables import cumulant_rates, straggling
+from protonqa.montecarlo.philox import draw_of, normal_of, normal_quantiles, philox4x32
 from protonqa.physics.constants import PROTON_MASS_MEV
 from protonqa.physics.materials import material
 from protonqa.physics.stopping import mass_stopping_power
@@ -35,23 +36,46 @@ def test_philox_gives_the_published_known_answers(counter, key, answer):
 
 
 def test_uniforms_never_touch_zero_or_one_and_differ_between_histories():
-    draws = np.array([uniforms(U(h), U(0), U(1), U(2)) for h in range(500)])
+    draws = np.array([draw_of(U(h), U(0), U(1), U(2)) for h in range(500)])
     assert draws.min() > 0.0
     assert draws.max() < 1.0
     assert np.unique(draws).size == draws.size
     assert abs(draws.mean() - 0.5) < 0.02
 
 
+def test_numbers_drawn_ahead_are_those_of_their_draws():
+    """A back end that fills blocks must not change the physics: same counter, same number, beyond the first block."""
+    from protonqa.montecarlo.philox import BLOCK, draw_block
+
+    drawn = np.zeros(4 * BLOCK)
+    for first in (0, BLOCK, 3 * BLOCK):
+        draw_block(U(77), U(first), U(5), U(6), drawn)
+        expected = [draw_of(U(77), U(first + k), U(5), U(6)) for k in range(BLOCK)]
+        assert np.array_equal(drawn, np.ravel(expected))
+
+
+def test_normal_numbers_have_the_quantiles_of_the_normal_law():
+    """Into the tail: a rare large deflection or loss must not be cut off."""
+    table = normal_quantiles()
+    for u in (2.0**-33, 1e-9, 1e-6, 1e-3, 0.02, 0.2, 0.4999, 0.5001, 0.9, 1.0 - 1e-7):
+        x = normal_of(u, table)
+        assert x == pytest.approx(float(ndtri(u)), abs=2e-3 * max(1.0, abs(float(ndtri(u)))))
+    x = np.array([normal_of((i + 0.5) / 20000, table) for i in range(20000)])
+    assert abs(x.mean()) < 1e-9
+    assert x.std() == pytest.approx(1.0, abs=1e-3)
+
+
 def _losses(path_g_per_cm2, energy_mev, n, name="water", seed=3, pieces=1):
-    medium = material(name)
+    """Sampled losses on a path, drift and fluctuation, and the stopping power."""
+    medium, table = material(name), normal_quantiles()
     energy = np.array([energy_mev])
-    jump, shape = (float(v[0]) for v in _straggling(medium, energy))
+    jump, shape = (float(v[0]) for v in straggling(medium, energy))
     stopping = float(mass_stopping_power(medium, energy)[0])
-    out = np.zeros(n)
+    out, path = np.zeros(n), path_g_per_cm2 / pieces
     for i in range(n):
         for k in range(pieces):
-            a, b, c, _ = uniforms(U(i), U(k), U(seed), U(0))
-            out[i] += laws.straggled_loss(stopping, jump, shape, path_g_per_cm2 / pieces, normal_pair(a, b)[0], c)
+            a, b, _, _ = draw_of(U(i), U(k), U(seed), U(0))
+            out[i] += path * (stopping - jump + jump * laws.fluctuation(shape * path, normal_of(a, table), b))
     return out, stopping
 
 
@@ -82,10 +106,26 @@ def test_third_cumulant_is_that_of_the_collision_spectrum():
     """The skewness of thin steps comes from hard collisions; it fixes the random part's rate."""
     medium, energy = material("water"), np.array([150.0])
     second, third = cumulant_rates(medium, energy)
-    jump, shape = _straggling(medium, energy)
-    # inverse Gaussian with mean m and shape l = m^2 * shape: cumulants m^3/l and 3 m^5/l^2 per unit path
+    jump, shape = straggling(medium, energy)
+    # Inverse Gaussian of mean m and shape m * shape per unit path: cumulants m^2 / shape and 3 m^3 / shape^2.
     assert jump**2 / shape == pytest.approx(second)
     assert 3.0 * jump**3 / shape**2 == pytest.approx(third)
+
+
+@pytest.mark.parametrize("shape", [1e-6, 0.01, 1.0, 50.0, 1e4])
+def test_the_fluctuation_has_mean_1_for_any_shape(shape):
+    """Given the normal number it is one of a pair, x and 1/x, with the chances that make the mean 1: no thin step of air
+    may lose or win energy."""
+    for normal in (1e-3, 0.3, 1.0, 4.0):
+        low = laws.fluctuation(shape, normal, 1e-12)
+        high = laws.fluctuation(shape, normal, 1.0 - 1e-12)
+        chance = 1.0 / (1.0 + low)
+        assert high * low == pytest.approx(1.0)
+        assert high * (1.0 - chance) + low * chance == pytest.approx(1.0)
+        assert laws.fluctuation(shape, normal, chance * (1.0 - 1e-9)) == low
+        assert laws.fluctuation(shape, normal, chance + 1e-6 * (1.0 - chance)) == high
+        # The pair's sum fixes the law: x + 1/x - 2 = normal^2 / shape, for every inverse Gaussian of mean 1.
+        assert shape * (high - 1.0) ** 2 / high == pytest.approx(normal**2, rel=1e-6)
 
 
 @pytest.mark.parametrize("start", [(0.0, 0.0, 1.0), (0.0, 0.0, -1.0), (0.6, 0.0, -0.8), (1.0, 0.0, 0.0)])
@@ -111,21 +151,46 @@ def test_pp_scattering_conserves_energy_and_momentum(u):
     assert across == pytest.approx(0.0, abs=1e-6)
 
 
-def test_nuclear_elastic_scattering_conserves_momentum_and_has_the_stated_mean():
+def test_nuclear_elastic_scattering_conserves_energy_and_momentum():
     mass = 15.999 * 931.494
-    draws = (np.arange(2000) + 0.5) / 2000
-    given = np.array([laws.nucleus_elastic(100.0, 0.45, mass, u)[0] for u in draws])
-    assert given.mean() == pytest.approx(0.45, rel=0.02)
-    transfer, cos_theta = laws.nucleus_elastic(100.0, 0.45, mass, 0.6)
-    left = 100.0 - transfer
-    recoil2 = _momentum(100.0) ** 2 + _momentum(left) ** 2 - 2 * _momentum(100.0) * _momentum(left) * cos_theta
-    assert recoil2 == pytest.approx(transfer * (transfer + 2 * mass), rel=1e-9)
+    for energy, cos_cm in ((100.0, 0.99), (200.0, 0.5), (7.0, -1.0), (60.0, 1.0)):
+        transfer, cos_theta = laws.elastic_recoil(energy, mass, cos_cm)
+        left = energy - transfer
+        recoil2 = _momentum(energy) ** 2 + _momentum(left) ** 2 - 2 * _momentum(energy) * _momentum(left) * cos_theta
+        assert recoil2 == pytest.approx(transfer * (transfer + 2 * mass), rel=1e-9, abs=1e-6)
+    # Backwards in the centre of mass: the largest transfer, 2 M p^2 / s.
+    transfer, cos_theta = laws.elastic_recoil(7.0, mass, -1.0)
+    s = (7.0 + PROTON_MASS_MEV + mass) ** 2 - _momentum(7.0) ** 2
+    assert transfer == pytest.approx(2.0 * mass * _momentum(7.0) ** 2 / s)
+    assert cos_theta == pytest.approx(-1.0)
+
+
+@pytest.mark.parametrize("slope", [-3.0, 0.0, 1e-4, 0.7, 12.0])
+def test_secondaries_leave_at_the_mean_angle_of_their_law(slope):
+    """exp(a cos): all directions for a = 0, forward for large a; mean cosine coth(a) - 1/a."""
+    from protonqa.physics.nuclear_events import mean_cosine
+
+    draws = np.array([laws.forward_cosine(slope, (i + 0.5) / 4000) for i in range(4000)])
+    assert draws.min() >= -1.0
+    assert draws.max() <= 1.0
+    assert draws.mean() == pytest.approx(float(mean_cosine(slope)), abs=2e-3)
+
+
+def test_a_small_kick_is_a_turn_by_its_two_angles():
+    for start in ((0.0, 0.0, 1.0), (0.0, 0.0, -1.0), (0.6, -0.48, 0.64)):
+        for a, b in ((1e-3, 0.0), (0.02, -0.03), (0.2, 0.1)):
+            v = np.array(laws.kicked(*start, a, b))
+            assert np.linalg.norm(v) == pytest.approx(1.0, abs=1e-6)
+            angle = math.acos(min(float(v @ start), 1.0))
+            assert math.tan(angle) == pytest.approx(math.hypot(a, b), rel=1e-3, abs=1e-6)
 
 
 def test_moliere_factor_matches_the_vector_form():
     from protonqa.physics.scattering import moliere_correction, pv_mev
 
+    logs = laws.log_table()
     for energy, first in ((100.0, 150.0), (10.0, 150.0), (149.9, 150.0)):
         pair = float(pv_mev(energy)), float(pv_mev(first))
         assert laws.pv(energy) == pytest.approx(pair[0])
-        assert laws.moliere_factor(*pair) == pytest.approx(float(moliere_correction(*pair)))
+        found = laws.moliere_factor(pair[0] / pair[1], math.log10(pair[0]), logs)
+        assert found == pytest.approx(float(moliere_correction(*pair)), rel=1e-3)
