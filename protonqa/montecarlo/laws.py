@@ -35,12 +35,15 @@ def fluctuation(shape, normal, u):
     same for thick legs and for a voxel of air and does not depend on how a path is cut.
 
     Parameters: `shape` its shape over its mean, `normal` a standard normal and `u` a uniform number.
-    Sampling: Michael, Schucany, Haas, Am Stat 30:88 (1976), written free of cancellation.
+    Sampling: Michael, Schucany, Haas, Am Stat 30:88 (1976).
     """
     y = normal * normal / (2.0 * shape)
-    high = 1.0 + y + math.sqrt(y * (2.0 + y))
-    # One of a pair of roots, high and 1 / high, the smaller with probability 1 / (1 + it).
-    return high if u * (high + 1.0) > high else 1.0 / high
+    root = math.sqrt(y * (2.0 + y))
+    high = 1.0 + y + root
+    # One of a pair of roots, high and 1 / high = 1 + y - root, the smaller with probability 1 / (1 + it). Where the
+    # difference cancels (y beyond 1e6, a visit of almost no matter) it is nothing against its own mean.
+    low = 1.0 + y - root
+    return high if u * (high + 1.0) > high else max(low, 0.0)
 
 
 @law

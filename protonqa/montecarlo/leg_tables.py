@@ -38,7 +38,7 @@ N_ROW = 1024
 #: Columns of the leg table, all per g/cm2 of the material unless said otherwise: stopping power relative to water, total
 #: nuclear cross section, scattering (rad2 without the Moliere factor), share of the loss that fluctuates, shape of the
 #: fluctuation per g/cm2 of residual range, mean of the part that does not fluctuate.
-RATIO, SIGMA, SCATTER, JUMP, SHAPE, DRIFT, N_LEG = range(7)
+RATIO, SIGMA, SCATTER, JUMP, SHAPE, DRIFT, _, N_LEG = range(8)
 #: Targets are tabulated every so many rows.
 TARGET_STRIDE = 8
 
@@ -49,7 +49,7 @@ class Tables(NamedTuple):
     energy : (N_ENERGY,) MeV against sqrt(r).
     log_pv, pv, stopping : (N_ROW,)
         Momentum times velocity (MeV), its log10, and water's stopping power (MeV cm2/g).
-    leg : (n_material * N_ROW * N_LEG,) float32
+    leg : (n_material * N_ROW * N_LEG,)
     water_ratio : (n_material * N_ROW,) float32
         Stopping power of water relative to the material.
     emission : (n_material * N_ROW * n,) float32
@@ -73,7 +73,7 @@ class Tables(NamedTuple):
     log_pv: NDArray[np.float64]
     pv: NDArray[np.float64]
     stopping: NDArray[np.float64]
-    leg: NDArray[np.float32]
+    leg: NDArray[np.float64]
     water_ratio: NDArray[np.float32]
     emission: NDArray[np.float32]
     kinds: NDArray[np.float32]
@@ -193,7 +193,7 @@ def build_tables(materials: tuple[Material, ...], cross_sections: CrossSections,
         log_pv=np.log10(pv_mev(energy)),
         pv=pv_mev(energy),
         stopping=stopping_power_water(energy),
-        leg=np.ascontiguousarray(leg, dtype=np.float32).ravel(),
+        leg=np.ascontiguousarray(leg).ravel(),
         water_ratio=np.ascontiguousarray(1.0 / leg[:, :, RATIO], dtype=np.float32).ravel(),
         emission=np.ascontiguousarray(channels, dtype=np.float32).ravel(),
         kinds=np.ascontiguousarray(np.stack([_kinds(m, energy) for m in materials]), dtype=np.float32),

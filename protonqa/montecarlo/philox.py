@@ -93,8 +93,11 @@ def draw_block(history, first, key0, key1, drawn):
 
 
 @law
-def normal_of(u, quantiles):
-    """Standard normal number from a uniform one, by interpolation of ``normal_quantiles``."""
+def normal_and_rest(u, quantiles):
+    """Standard normal number from a uniform one, by interpolation of ``normal_quantiles``, and another uniform number.
+
+    A cell of the table fixes the normal number but for some 1e-3; where u lies inside it is the second number.
+    """
     p = min(u, 1.0 - u)
     base = 0
     while p < 1.0 / QUANTILE_LEVEL:
@@ -102,9 +105,16 @@ def normal_of(u, quantiles):
         base += N_QUANTILE + 1
     place = p * N_QUANTILE
     i = int(place)
+    rest = place - i
     low = quantiles[np.uint64(base + i)]
-    x = low + (place - i) * (quantiles[np.uint64(base + i + 1)] - low)
-    return x if u < 0.5 else -x
+    x = low + rest * (quantiles[np.uint64(base + i + 1)] - low)
+    return x if u < 0.5 else -x, rest
+
+
+@law
+def normal_of(u, quantiles):
+    """Standard normal number from a uniform one."""
+    return normal_and_rest(u, quantiles)[0]
 
 
 def normal_quantiles() -> NDArray[np.float64]:

@@ -26,7 +26,7 @@ from protonqa.montecarlo.leg_tables import (
     SHAPE,
     SIGMA,
 )
-from protonqa.montecarlo.philox import normal_of, uniforms
+from protonqa.montecarlo.philox import normal_and_rest, normal_of, uniforms
 from protonqa.montecarlo.scene import DENSITY_MASK, DENSITY_STEP, MATERIAL_SHIFT
 from protonqa.montecarlo.scoring import (
     BASE,
@@ -47,13 +47,17 @@ from protonqa.montecarlo.tallies import BOOK_EVENTS, BOOK_STUCK, add_to, at, dep
 
 #: Residual range of a 0.5 MeV proton in water (g/cm2): the cut-off.
 CUTOFF_RANGE = 8.9e-4
-#: Mean length of a leg (g/cm2 of water): at most, as a share of the residual range and of the path so far, at least.
-LEG_LIMIT = 1.0
-LEG_FRACTION = 0.2
-LEG_GROWTH = 0.4
-LEG_FLOOR = 0.04
+#: Length of a step of multiple scattering (g/cm2 of water): at most, as a share of the residual range and of the path so
+#: far, at least.
+STEP_LIMIT = 1.0
+STEP_FRACTION = 0.25
+STEP_GROWTH = 0.5
+STEP_FLOOR = 0.04
 # How far beyond its length a leg may run to end at a voxel face, as a share of it.
-LEG_SLACK = 0.4
+LEG_SLACK = 0.6
+#: Longest visit: a share of the residual range, and how short it may get (g/cm2 of water).
+VISIT_LIMIT = 0.3
+VISIT_FLOOR = 0.004
 # A leg's end inside a voxel closes the visit where the visit is no longer short against the residual range.
 VISIT_FRACTION = 0.06
 # Rounding at a face leaves steps of no length, in which no loss can be drawn.
@@ -129,20 +133,22 @@ def walk(stack, slot, scene, tables, tally, history, draw, key0, key1, drawn, vi
     visit_depth, visit_r = depth, r
     angle2 = 0.0
     path_visit, water_visit = 0.0, 0.0
-    state, spare, travelled = 0, False, 0.0
-    u2, u3 = 0.0, 0.0
+    state, spare, travelled, rest = 0, 0, 0.0, 0.0
+    u1, u2, u3 = 0.0, 0.0, 0.0
     for legs in range(MAX_LEGS + 1):
         if legs == MAX_LEGS:
             add_to(tally.book, BOOK_STUCK, 1)
             energy = mass_number * energy_of(math.sqrt(r), tables.energy, tables.inverse_energy_step)
             break
-        # A new leg: random length, so that legs of different protons do not end together, and the kick at its end.
-        kick_a, kick_b, length_u, _ = uniforms(history, draw, key0, key1, drawn)
+        # A step of multiple scattering is deflected once, at a random point of it (Fernandez-Varea et al., NIM B 73:447,
+        # 1993): that keeps mean and variance of angle and displacement. A leg goes from one such point to the next.
+        kick_a, kick_b, hinge, _ = uniforms(history, draw, key0, key1, drawn)
         draw += _ONE
-        length = min(min(LEG_LIMIT, LEG_FRACTION * r), LEG_GROWTH * travelled)
-        if length < LEG_FLOOR:
-            length = LEG_FLOOR
-        left = length * (0.5 + length_u)
+        length = min(min(STEP_LIMIT, STEP_FRACTION * r), STEP_GROWTH * travelled)
+        if length < STEP_FLOOR:
+            length = STEP_FLOOR
+        left = rest + hinge * length
+        rest = (1.0 - hinge) * length
         slack = LEG_SLACK * left
         travelled += left
         # The leg's rates are those of the row midway between its two ends.
@@ -150,7 +156,7 @@ def walk(stack, slot, scene, tables, tally, history, draw, key0, key1, drawn, vi
         i_end = row_of(r - slow * left, tables.inverse_row_step)
         i_leg = (i_start + i_end) >> 1
         ratio = tables.pv[at(i_end)] * inverse_pv_first
-        spread = 2.0 * deflect * moliere_factor(ratio, tables.log_pv[at(i_end)], tables.logs)
+        spread = deflect * moliere_factor(ratio, tables.log_pv[at(i_end)], tables.logs)
         face_x, face_y, face_z, next_x, next_y, next_z = FAR, FAR, FAR, FAR, FAR, FAR
         if abs(ux) > 1e-12:
             inverse = 1.0 / ux
@@ -186,6 +192,10 @@ def walk(stack, slot, scene, tables, tally, history, draw, key0, key1, drawn, vi
                 water = left
                 t = water / water_per_mm
                 state = 1
+            if water > VISIT_FLOOR and water > VISIT_LIMIT * r:
+                water = max(VISIT_FLOOR, VISIT_LIMIT * r)
+                t = water / water_per_mm
+                state, crossing = 0, 3
             hazard = t * mass_per_mm * leg[at(row + SIGMA)]
             if hazard >= tau:
                 t *= tau / hazard
@@ -193,15 +203,16 @@ def walk(stack, slot, scene, tables, tally, history, draw, key0, key1, drawn, vi
                 hazard = 0.0
                 tau = FAR
                 state = 2
-            if spare:
-                u0, u1 = u2, u3
-                spare = False
+            if spare > 0:
+                u0, u1, u2 = u1, u2, u3
+                spare -= 1
             else:
                 u0, u1, u2, u3 = uniforms(history, draw, key0, key1, drawn)
                 draw += _ONE
-                spare = True
+                spare = 3
+            normal, pick = normal_and_rest(u0, quantiles)
             shape = leg[at(row + SHAPE)] * mass_number * slow * water
-            lost = leg[at(row + JUMP)] * fluctuation(shape, normal_of(u0, quantiles), u1)
+            lost = leg[at(row + JUMP)] * fluctuation(shape, normal, pick)
             used = water * slow * (leg[at(row + DRIFT)] + lost)
             if r - used <= CUTOFF_RANGE:
                 if used > r:
@@ -244,6 +255,8 @@ def walk(stack, slot, scene, tables, tally, history, draw, key0, key1, drawn, vi
                     face_z += next_z
                     if iz < 0 or iz >= nz:
                         state = 4
+                elif crossing == 3:
+                    continue
                 elif crossing == 0:
                     forth = 1 if ux > 0.0 else -1
                     ix += forth
@@ -289,11 +302,15 @@ def walk(stack, slot, scene, tables, tally, history, draw, key0, key1, drawn, vi
             u0, _, _, _ = uniforms(history, draw, key0, key1, drawn)
             draw += _ONE
             tau = -math.log(u0)
-        elif angle2 > 0.0:
-            # The kick stands for the half leg before it and as much after it; the path that follows pays it back.
-            sigma = math.sqrt(angle2 * spread)
-            ux, uy, uz = kicked(ux, uy, uz, sigma * normal_of(kick_a, quantiles), sigma * normal_of(kick_b, quantiles))
-            angle2 = -angle2
+        else:
+            # The kick stands for the step's path so far and for the rest, which then pays it back.
+            ahead = max(rest + left, 0.0) * leg[at(row + SCATTER)] / leg[at(row + RATIO)]
+            if angle2 + ahead > 0.0:
+                sigma = math.sqrt((angle2 + ahead) * spread)
+                ux, uy, uz = kicked(
+                    ux, uy, uz, sigma * normal_of(kick_a, quantiles), sigma * normal_of(kick_b, quantiles)
+                )
+                angle2 = -ahead
     visits.count[0] = noted
     if state == 4:
         stack[LEFT, 0], stack[LEFT, 1], stack[LEFT, 2] = x, y, z
