@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
@@ -11,17 +12,33 @@ from protonqa.app.progress import Cancel, Progress, report_progress, stages
 from protonqa.app.simulated import Simulation, publish
 from protonqa.device import CPU, Device
 from protonqa.errors import InputError
-from protonqa.values import BeamModel, Finding, Hlut, Severity
+from protonqa.values import BeamModel, Finding, Hlut
 
 if TYPE_CHECKING:
     from protonqa.analyses.montecarlo.beams import AimedBeam
+    from protonqa.analyses.montecarlo.cross_sections import CrossSectionSpread
     from protonqa.app.sources import Anatomy
+    from protonqa.montecarlo.memory import Memory
     from protonqa.montecarlo.result import MonteCarloResult
     from protonqa.physics.emission import CrossSections
 
 #: Options of a pencil beam; a plan brings its own.
-_PENCIL = ("energy_mev", "spot_sigma_mm", "energy_spread_percent", "isocenter_mm", "gantry_deg", "couch_deg")
+_PENCIL = (
+    "energy_mev",
+    "spot_sigma_mm",
+    "energy_spread_percent",
+    "divergence_mrad",
+    "range_shifter_mm",
+    "range_shifter_gap_mm",
+    "isocenter_mm",
+    "gantry_deg",
+    "couch_deg",
+)
 _ANGLES = ("isocenter_mm", "gantry_deg", "couch_deg")
+#: Options that a beam model brings itself.
+_SPOT = {"spot_sigma_mm", "energy_spread_percent", "divergence_mrad"}
+#: State of an unfinished run, in the folder of its result.
+STATE_FILE = "unfinished.npz"
 
 
 class SimulateParams(BaseModel):
@@ -32,13 +49,18 @@ class SimulateParams(BaseModel):
     source: str | None = Field(
         None, description="Phantom name, twin:SEED, phantom YAML, .mha volume (HU) or CT (DICOM folder or zip)."
     )
-    protons: int = Field(ge=1, le=2_000_000_000, description="Simulated protons.")
+    protons: int = Field(ge=1, le=2_000_000_000, description="Simulated protons; the most, with --until-percent.")
     energy_mev: float | None = Field(None, ge=1, le=300, description="Energy of the pencil beam, MeV.")
     ct: Path | None = Field(None, description="CT of the plan: DICOM folder or zip.")
     plan: Path | None = Field(None, description="RT Ion Plan.")
     beam: int | None = Field(None, ge=0, description="Beam number, where the plan has several.")
     spot_sigma_mm: float = Field(3.0, ge=0, le=200, description="Spot size of the pencil beam, 1 SD, mm.")
     energy_spread_percent: float = Field(0.0, ge=0, le=20, description="Energy spread, 1 SD, percent.")
+    divergence_mrad: float = Field(0.0, ge=0, le=100, description="Divergence of the pencil beam, 1 SD, mrad.")
+    range_shifter_mm: float = Field(
+        0.0, ge=0, le=500, description="Range shifter of a pencil beam: PMMA of this thickness in water, mm."
+    )
+    range_shifter_gap_mm: float = Field(50.0, ge=0, le=3000, description="Air between range shifter and depth 0, mm.")
     isocenter_mm: tuple[float, float, float] | None = Field(
         None, description="Isocentre of a pencil beam into a CT, LPS, mm [default: centre of the body]."
     )
@@ -52,6 +74,14 @@ class SimulateParams(BaseModel):
     )
     threads: int | None = Field(None, ge=1, le=1024, description="Threads [default: one a core].")
     volumes: bool = Field(True, description="Write the volumes of dose and nuclides.")
+    dose: Literal["water", "both"] = Field("water", description="Dose volumes: to water, or to the medium too.")
+    uncertainty: bool = Field(False, description="Write the statistical error of the dose in every voxel.")
+    until_percent: float | None = Field(
+        None, ge=0.01, le=50, description="Stop when the dose above half of its highest is known to this, percent."
+    )
+    beam_quality: bool = Field(False, description="Write dose-averaged LET and mean energy of the protons.")
+    cross_section_spread: bool = Field(False, description="Compare the yields under both sets of cross sections.")
+    resume: bool = Field(False, description="Keep the state of the run in --out, and go on from one that is there.")
 
 
 def simulate(
@@ -62,8 +92,17 @@ def simulate(
     device: Device = CPU,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
+    notice: Callable[[str], None] | None = None,
 ) -> Simulation:
     """Read, simulate and, where `out` is given, write profile, volumes and ``result.json``, all or nothing.
+
+    Parameters
+    ----------
+    params : SimulateParams
+    out : Path, optional
+        Folder of the result, and of the state of an unfinished run where ``params.resume`` asks for it.
+    notice : callable, optional
+        Gets the line that says what memory the run needs, before it starts.
 
     Raises
     ------
@@ -77,10 +116,14 @@ def simulate(
         The folder cannot be written.
     Cancelled
     """
-    from protonqa.analyses.montecarlo.where import transport_device
+    from protonqa.analyses.montecarlo.cross_sections import cross_section_findings, read_cross_sections
+    from protonqa.analyses.montecarlo.outputs import stop_findings
+    from protonqa.analyses.montecarlo.where import device_findings, transport_device
     from protonqa.analyses.run_folder import prove_writable
 
     _check_choice(params)
+    if params.resume and out is None:
+        raise InputError("there is no folder to keep the state in", expected="--out with --resume")
     where = transport_device(device)
     cross_sections = read_cross_sections(params.cross_sections)
     if out is not None:
@@ -88,49 +131,28 @@ def simulate(
     reading, running, writing = stages(progress, (1, 8, 1))
     report_progress(reading, cancel, 0, 1, "reading")
     anatomy, aimed, findings = _scene(params)
-    findings += _cross_section_findings(params.cross_sections, cross_sections)
+    findings += cross_section_findings(cross_sections) + device_findings(device, where)
     report_progress(reading, cancel, 1, 1, "compiling")
-    result = _run(params, anatomy, aimed, cross_sections, seed, where, running, cancel)
-    simulation = Simulation.of(result, anatomy, aimed, findings, where)
+    run = _Run(progress=running, notice=notice)
+    state = out / STATE_FILE if out is not None and params.resume else None
+    result = run.transport(params, anatomy, aimed, cross_sections, seed, where, cancel, state)
+    findings += stop_findings(result, params.until_percent)
+    simulation = Simulation.of(
+        result,
+        anatomy,
+        aimed,
+        findings,
+        where,
+        asked=params.protons,
+        resumed_from=run.resumed_from,
+        memory=run.memory,
+        spread=_spread(params, anatomy, aimed, cross_sections, seed),
+    )
     if out is None:
         return simulation
-    return publish(simulation, out, settings=_settings(params), volumes=params.volumes, progress=writing)
-
-
-def read_cross_sections(choice: str) -> CrossSections | None:
-    """A packaged set by name or a user's CSV; None for the recommended one.
-
-    A CSV replaces the curves of its channels; the others stay the recommended ones.
-
-    Raises
-    ------
-    CalibrationError
-        Not a known name and not a usable file.
-    """
-    from protonqa.physics.emission import CrossSections, cross_section_set
-
-    if choice == "recommended":
-        return None
-    if Path(choice).suffix.lower() != ".csv":
-        return cross_section_set(choice)
-    from protonqa.files.cross_sections import read_cross_sections_csv
-
-    standard = cross_section_set("recommended")
-    return CrossSections(name="CSV", curves={**standard.curves, **read_cross_sections_csv(Path(choice))})
-
-
-def _cross_section_findings(choice: str, used: CrossSections | None) -> tuple[Finding, ...]:
-    """Which curves are not the user's own, where a file was given."""
-    from protonqa.physics.emission import cross_section_set
-
-    if used is None or Path(choice).suffix.lower() != ".csv":
-        return ()
-    standard = cross_section_set("recommended").curves
-    kept = [name for name, curve in used.curves.items() if standard.get(name) is curve]
-    if not kept:
-        return ()
-    text = f"Cross sections not in the file are the recommended ones: {', '.join(kept)}."
-    return (Finding(severity=Severity.INFO, code="XS-RECOMMENDED", text=text),)
+    return publish(
+        simulation, out, settings=_settings(params), volumes=params.volumes, dose=params.dose, progress=writing
+    )
 
 
 def _check_choice(params: SimulateParams) -> None:
@@ -192,17 +214,20 @@ def _aimed_pencil(params: SimulateParams, anatomy: Anatomy, model: BeamModel | N
 
     if params.energy_mev is None:
         raise InputError("the energy is missing", expected="--energy-mev")
-    if model is not None and params.model_fields_set & {"spot_sigma_mm", "energy_spread_percent"}:
+    if model is not None and params.model_fields_set & _SPOT:
         raise InputError(
             "beam model and spot are both given",
-            expected="--beam-model, or --spot-sigma-mm and --energy-spread-percent",
+            expected="--beam-model, or --spot-sigma-mm, --energy-spread-percent and --divergence-mrad",
             remedy="leave one out",
         )
     pencil = PencilBeam(
         energy_mev=params.energy_mev,
         spot_sigma_mm=params.spot_sigma_mm,
         energy_spread_percent=params.energy_spread_percent,
+        divergence_mrad=params.divergence_mrad,
         model=model,
+        range_shifter_mm=params.range_shifter_mm,
+        range_shifter_gap_mm=params.range_shifter_gap_mm,
     )
     if anatomy.info is None:
         given = [name for name in _ANGLES if getattr(params, name) is not None]
@@ -223,31 +248,72 @@ def _aimed_pencil(params: SimulateParams, anatomy: Anatomy, model: BeamModel | N
     )
 
 
-def _run(
-    params: SimulateParams,
-    anatomy: Anatomy,
-    aimed: AimedBeam,
-    cross_sections: CrossSections | None,
-    seed: int,
-    device: Device,
-    progress: Progress,
-    cancel: Cancel | None,
-) -> MonteCarloResult:
-    from protonqa.montecarlo.simulation import compile_kernels
-    from protonqa.montecarlo.simulation import simulate as transport
+class _Run:
+    """A run of the Monte Carlo, and what it tells on the way: its memory, and how far it had come before."""
 
-    compile_kernels()  # before the clock starts
-    return transport(
-        medium=anatomy.medium,
-        source=aimed.source,
-        protons=params.protons,
-        seed=seed,
-        cross_sections=cross_sections,
-        box=aimed.box,
-        threads=params.threads,
-        device=device.kind,
-        progress=lambda done, total: progress(done, total, "simulating protons"),
-        cancelled=cancel,
+    def __init__(self, *, progress: Progress, notice: Callable[[str], None] | None) -> None:
+        self._progress, self._notice = progress, notice
+        self._heard = False
+        self.memory: Memory | None = None
+        self.resumed_from = 0
+
+    def transport(
+        self,
+        params: SimulateParams,
+        anatomy: Anatomy,
+        aimed: AimedBeam,
+        cross_sections: CrossSections | None,
+        seed: int,
+        device: Device,
+        cancel: Cancel | None,
+        state: Path | None,
+    ) -> MonteCarloResult:
+        from protonqa.montecarlo.simulation import compile_kernels, simulate
+
+        self._heard = state is None or not state.exists()
+        # Before the clock starts.
+        compile_kernels(device.kind, range_shifter=aimed.source.slab is not None)
+        return simulate(
+            medium=anatomy.medium,
+            source=aimed.source,
+            protons=params.protons,
+            seed=seed,
+            cross_sections=cross_sections,
+            box=aimed.box,
+            threads=params.threads,
+            device=device.kind,
+            uncertainty=params.uncertainty,
+            until_percent=params.until_percent,
+            beam_quality=params.beam_quality,
+            resume_file=state,
+            announce=self._announce,
+            progress=self._tell,
+            cancelled=cancel,
+        )
+
+    def _announce(self, memory: Memory) -> None:
+        self.memory = memory
+        if self._notice is not None:
+            self._notice(memory.line())
+
+    def _tell(self, done: int, total: int) -> None:
+        if not self._heard:
+            # The first word of a run that found a state is how far that had come.
+            self._heard, self.resumed_from = True, done
+            if self._notice is not None:
+                self._notice(f"going on from {done} of {total} protons")
+        self._progress(done, total, "simulating protons")
+
+
+def _spread(
+    params: SimulateParams, anatomy: Anatomy, aimed: AimedBeam, used: CrossSections | None, seed: int
+) -> CrossSectionSpread | None:
+    if not params.cross_section_spread:
+        return None
+    from protonqa.analyses.montecarlo.cross_sections import cross_section_spread
+
+    return cross_section_spread(
+        anatomy.medium, aimed.source, used=used, seed=seed, protons=params.protons, threads=params.threads
     )
 
 

@@ -14,7 +14,10 @@ from protonqa.values import DepthProfile, Finding, Volume
 
 if TYPE_CHECKING:
     from protonqa.analyses.montecarlo.beams import AimedBeam
+    from protonqa.analyses.montecarlo.cross_sections import CrossSectionSpread
+    from protonqa.analyses.montecarlo.outputs import DoseChoice
     from protonqa.app.sources import Anatomy
+    from protonqa.montecarlo.memory import Memory
     from protonqa.montecarlo.result import MonteCarloResult
 
 RESULT_FILE = "result.json"
@@ -37,6 +40,14 @@ class Simulation:
         Name of the phantom, or what kind of image it was.
     depth_zero_mm : (x, y, z)
         LPS position of depth 0 on the beam axis.
+    asked : int
+        Protons asked for: more than simulated where the run stopped at a statistical error.
+    resumed_from : int
+        Of these, done before the run was taken up again; ``seconds`` are those of the rest.
+    memory : Memory or None
+        What the run needed at most.
+    spread : CrossSectionSpread or None
+        Yields under several sets of cross sections.
     findings : tuple of Finding
     artefacts : mapping of file name to content
         What was written.
@@ -47,6 +58,10 @@ class Simulation:
     device: Device
     source: str
     depth_zero_mm: tuple[float, float, float]
+    asked: int = 0
+    resumed_from: int = 0
+    memory: Memory | None = None
+    spread: CrossSectionSpread | None = None
     findings: tuple[Finding, ...] = ()
     artefacts: Mapping[str, str] = field(default_factory=dict)
 
@@ -58,6 +73,11 @@ class Simulation:
         aimed: AimedBeam,
         findings: tuple[Finding, ...],
         device: Device,
+        *,
+        asked: int,
+        resumed_from: int = 0,
+        memory: Memory | None = None,
+        spread: CrossSectionSpread | None = None,
     ) -> Simulation:
         """The outcome of one run of the Monte Carlo."""
         from protonqa.analyses.montecarlo.outputs import depth_profile
@@ -73,6 +93,10 @@ class Simulation:
             device=device,
             source=anatomy.name or _IMAGES.get(anatomy.kind, anatomy.kind),
             depth_zero_mm=(x, y, z),
+            asked=asked,
+            resumed_from=resumed_from,
+            memory=memory,
+            spread=spread,
             findings=tuple(dict.fromkeys(found)),
         )
 
@@ -98,7 +122,7 @@ class Simulation:
 
     @property
     def energy_balance(self) -> Mapping[str, float]:
-        """Shares of the incident energy; they sum to 1."""
+        """Shares of the incident energy; they sum to 1 within the noise of the neutrals."""
         return self.result.energy_balance
 
     @property
@@ -116,7 +140,11 @@ class Simulation:
         from protonqa.analyses.result_json import finding_to_plain
 
         return {
-            **facts(self.result),
+            **facts(self.result, resumed_from=self.resumed_from),
+            "protons_asked": self.asked,
+            "resumed_from": self.resumed_from,
+            "memory_needed_bytes": None if self.memory is None else self.memory.need_bytes,
+            "cross_section_spread": None if self.spread is None else self.spread.to_plain(),
             "device": self.device.kind,
             "device_label": self.device.label,
             "device_note": self.device.note,
@@ -128,19 +156,27 @@ class Simulation:
 
     def summary(self) -> str:
         """Some lines for a terminal."""
-        rate = self.protons / self.seconds if self.seconds > 0 else 0.0
+        rate = (self.protons - self.resumed_from) / self.seconds if self.seconds > 0 else 0.0
         reached = "no R80" if self.r80_mm is None else f"R80 {self.r80_mm:.2f} mm"
         if self.r90_mm is not None:
             reached += f", R90 {self.r90_mm:.2f} mm"
         lines = [f"{self.source}: {reached}; {self.protons} protons in {self.seconds:.1f} s ({rate:.0f} per second)"]
         shares = ", ".join(f"{name} {100 * share:.2f} %" for name, share in self.energy_balance.items())
         lines.append(f"  energy: {shares}")
+        if self.result.high_dose_error_percent is not None:
+            lines.append(f"  error of the dose above half of its highest: {self.result.high_dose_error_percent:.2f} %")
         lines += [f"  {one.severity.value}: {one.text}" for one in self.findings]
         return "\n".join(lines)
 
 
 def publish(
-    simulation: Simulation, out: Path, *, settings: Mapping[str, Any], volumes: bool, progress: Progress | None = None
+    simulation: Simulation,
+    out: Path,
+    *,
+    settings: Mapping[str, Any],
+    volumes: bool,
+    dose: DoseChoice = "water",
+    progress: Progress | None = None,
 ) -> Simulation:
     """Write profile, volumes and ``result.json`` into `out`, all or nothing; the outcome then names its files.
 
@@ -158,7 +194,7 @@ def publish(
     from protonqa.analyses.run_folder import staged_folder
 
     with staged_folder(out) as folder:
-        artefacts = write_outputs(simulation.result, folder, volumes=volumes, progress=progress)
+        artefacts = write_outputs(simulation.result, folder, volumes=volumes, dose=dose, progress=progress)
         artefacts[RESULT_FILE] = "what was simulated, and the numbers"
         simulation = replace(simulation, artefacts=artefacts)
         _write_result(simulation, settings, folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,5 +39,10 @@ def simulate(
 
     params = completed(SimulateParams, options, source=source)
     with task(common) as job:
-        outcome = run(params, out=out, seed=common.seed, device=job.device, progress=job.progress)
+        outcome = run(params, out=out, seed=common.seed, device=job.device, progress=job.progress, notice=_notice)
     return job.finish(outcome.to_plain(), text=f"{outcome.summary()}\n  files in {out}")
+
+
+def _notice(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

@@ -23,7 +23,7 @@ from protonqa.montecarlo.range_shifter import check_clear
 from protonqa.montecarlo.result import MonteCarloResult
 from protonqa.montecarlo.scene import make_scene
 from protonqa.montecarlo.shifted import slab_scene
-from protonqa.montecarlo.source import Source
+from protonqa.montecarlo.source import Source, check_aim
 from protonqa.montecarlo.tallies import CHANNEL_SLOT, N_QUALITY, PACK
 from protonqa.physics.emission import CrossSections
 from protonqa.values import Grid
@@ -100,6 +100,7 @@ def simulate(
     """
     _check_request(protons, seed, until_percent)
     with_error = uncertainty or until_percent is not None
+    check_aim(source, medium.grid)
     tables = _tables(cross_sections, nuclear)
     grid = box or medium.grid
     depth_first, depth_bins = _depth_extent(medium.grid, source)

@@ -15,6 +15,8 @@ from protonqa.values import Beam, BeamModel, Finding, Grid, RangeShifter
 
 #: Columns of a spot: position on the axis, direction, lateral axes, sizes, energy.
 N_SPOT_COLUMN = 18
+#: So far beside the lines of the spots protons may still come, in SD of a spot and behind a range shifter in mm.
+_REACH_SIGMAS, _SHIFTER_REACH_MM = 8.0, 300.0
 #: Small angles: the sampled direction is the beam's plus a tilt.
 MAX_DIVERGENCE_MRAD = 100.0
 
@@ -62,6 +64,25 @@ def check_energy(energy_mev: float) -> None:
             got=f"{energy_mev:g} MeV",
             expected=f"{ENERGY_MIN_MEV:g} to {ENERGY_MAX_MEV:g} MeV",
         )
+
+
+def check_aim(source: Source, grid: Grid) -> None:
+    """Raise InputError where no spot comes near the grid, before anything is spent on it."""
+    size = np.asarray(grid.size_mm)
+    position, direction = source.spots[:, :3], source.spots[:, 3:6]
+    away = np.linalg.norm(position - 0.5 * size, axis=1) + np.linalg.norm(size)
+    reach = _REACH_SIGMAS * np.hypot(source.spots[:, 12:14], source.spots[:, 14:16] * away[:, None]).max(axis=1) + 1.0
+    if source.slab is not None:
+        reach = reach + _SHIFTER_REACH_MM
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ends = np.stack([(-reach[:, None] - position) / direction, (size + reach[:, None] - position) / direction])
+    # Along an axis it does not move on, a line is between the faces everywhere or nowhere.
+    still = np.abs(direction) < 1e-12
+    between = (position > -reach[:, None]) & (position < size + reach[:, None])
+    near = np.where(still, np.where(between, -np.inf, np.inf), ends.min(axis=0)).max(axis=1)
+    far = np.where(still, np.where(between, np.inf, -np.inf), ends.max(axis=0)).min(axis=1)
+    if not (far > near).any():
+        raise InputError("the beam misses the volume", got="0 spots inside", remedy="check isocentre and angles")
 
 
 def pencil_beam(

@@ -13,7 +13,9 @@ from protonqa.values._arrays import frozen_array
 
 _IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
-UNITS = frozenset({"HU", "RSP", "g/cm3", "Bq/ml", "Gy", "Gy/proton", "1/proton", "MeV/proton", "1", "relative"})
+UNITS = frozenset(
+    {"HU", "RSP", "g/cm3", "Bq/ml", "Gy", "Gy/proton", "1/proton", "MeV/proton", "MeV", "keV/um", "1", "relative"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

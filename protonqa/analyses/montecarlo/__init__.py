@@ -27,31 +27,46 @@ class MonteCarlo:
     Params = MonteCarloParams
 
     def run(self, context: Context[MonteCarloParams]) -> AnalysisResult:
-        """Simulate; the result passes when the energy book closes within 0.5 %."""
-        from protonqa.analyses.montecarlo.outputs import write_outputs
+        """Simulate; the result passes when the energy book closes within 0.1 % and its noise."""
+        from protonqa.analyses.montecarlo.cross_sections import (
+            cross_section_findings,
+            cross_section_spread,
+            read_cross_sections,
+        )
+        from protonqa.analyses.montecarlo.outputs import stop_findings, write_outputs
         from protonqa.analyses.montecarlo.summary import summary
-        from protonqa.analyses.montecarlo.where import transport_device
+        from protonqa.analyses.montecarlo.where import device_findings, transport_device
         from protonqa.montecarlo.simulation import compile_kernels, simulate
-        from protonqa.physics.emission import cross_section_set
 
         params, device = context.params, transport_device(context.device)
         context.progress(0, 1, "reading")
+        cross_sections = read_cross_sections(params.cross_sections)
         medium, aimed, findings = _scene(context)
-        compile_kernels()
+        compile_kernels(device.kind, range_shifter=aimed.source.slab is not None)
         result = simulate(
             medium=medium,
             source=aimed.source,
             protons=params.protons,
             seed=context.seed,
-            cross_sections=None if params.cross_sections == "recommended" else cross_section_set(params.cross_sections),
+            cross_sections=cross_sections,
             box=aimed.box,
             device=device.kind,
+            uncertainty=params.uncertainty,
+            until_percent=params.until_percent,
+            beam_quality=params.beam_quality,
+            announce=lambda memory: context.progress(0, 1, memory.line()),
             progress=lambda done, total: context.progress(done, total, "simulating protons"),
         )
+        spread = None
+        if params.cross_section_spread:
+            spread = cross_section_spread(
+                medium, aimed.source, used=cross_sections, seed=context.seed, protons=params.protons
+            )
         artefacts = {}
         if context.out is not None:
-            artefacts = write_outputs(result, context.out, volumes=params.volumes)
-        return summary(self, result, device, findings, artefacts)
+            artefacts = write_outputs(result, context.out, volumes=params.volumes, dose=params.dose)
+        findings += cross_section_findings(cross_sections) + stop_findings(result, params.until_percent)
+        return summary(self, result, device, findings + device_findings(context.device, device), artefacts, spread)
 
     def commission(self, context: Context[MonteCarloParams]) -> Commissioning:
         """Ranges, yields, scattering, energy book and reproducibility against stated limits."""
@@ -117,6 +132,9 @@ def _pencil(context: Context[MonteCarloParams]) -> Any:
         energy_mev=params.energy_mev,
         spot_sigma_mm=params.spot_sigma_mm,
         energy_spread_percent=params.energy_spread_percent,
+        divergence_mrad=params.divergence_mrad,
+        range_shifter_mm=params.range_shifter_mm,
+        range_shifter_gap_mm=params.range_shifter_gap_mm,
         model=_optional(context, "beam_model", BeamModel),
     )
 

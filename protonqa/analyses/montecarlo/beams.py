@@ -10,8 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from protonqa.errors import GeometryError, InputError, NotEvaluableError
 from protonqa.geometry.corridor import corridor
 from protonqa.geometry.frames import BeamFrame, beam_frame
-from protonqa.montecarlo.source import Source, check_energy, field_source, pencil_beam
-from protonqa.values import Beam, BeamModel, EnergyLayer, Finding, Grid, IonPlan, Severity, Volume
+from protonqa.montecarlo.range_shifter import USUAL_MATERIAL
+from protonqa.montecarlo.source import MAX_DIVERGENCE_MRAD, Source, check_energy, field_source, pencil_beam
+from protonqa.values import Beam, BeamModel, EnergyLayer, Finding, Grid, IonPlan, RangeShifter, Severity, Volume
+from protonqa.values.plan import MAX_DISTANCE_MM, MAX_WET_MM
 
 _SPOT_SIGMAS = 4.0
 _MAX_SIGMA_MM = 200.0
@@ -30,7 +32,14 @@ class PencilBeam:
         1 SD of the lateral Gaussian; not used with `model`.
     energy_spread_percent : float
         1 SD of the energy in percent of the mean; not used with `model`.
+    divergence_mrad : float
+        1 SD of the angles; the spot has its size where depth 0 is, in a patient at the isocentre. Not used with
+        `model`.
     model : BeamModel or None
+    range_shifter_mm : float
+        Water-equivalent thickness of a slab of PMMA before the patient; 0 is none.
+    range_shifter_gap_mm : float
+        Air between the slab and the point of depth 0.
 
     Raises
     ------
@@ -41,17 +50,41 @@ class PencilBeam:
     energy_mev: float
     spot_sigma_mm: float = 3.0
     energy_spread_percent: float = 0.0
+    divergence_mrad: float = 0.0
     model: BeamModel | None = None
+    range_shifter_mm: float = 0.0
+    range_shifter_gap_mm: float = 50.0
 
     def __post_init__(self) -> None:
         check_energy(self.energy_mev)
-        for name, top in (("spot_sigma_mm", _MAX_SIGMA_MM), ("energy_spread_percent", _MAX_SPREAD_PERCENT)):
+        limits = {
+            "spot_sigma_mm": _MAX_SIGMA_MM,
+            "energy_spread_percent": _MAX_SPREAD_PERCENT,
+            "divergence_mrad": MAX_DIVERGENCE_MRAD,
+            "range_shifter_mm": MAX_WET_MM,
+            "range_shifter_gap_mm": MAX_DISTANCE_MM,
+        }
+        for name, top in limits.items():
             value = getattr(self, name)
             if not 0.0 <= value <= top:
                 raise InputError(f"{name} is out of range", got=f"{value:g}", expected=f"0 to {top:g}")
 
-    def source(self, grid: Grid, frame: BeamFrame) -> Source:
-        """The beam along the axis of `frame`; depth is counted from the plane of its isocentre."""
+    def shifter(self, depth_mm: float) -> RangeShifter | None:
+        """The slab, where the isocentre lies `depth_mm` behind the entry."""
+        if self.range_shifter_mm == 0.0:
+            return None
+        return RangeShifter(
+            name="slab",
+            wet_mm=self.range_shifter_mm,
+            distance_mm=self.range_shifter_gap_mm + depth_mm,
+            material=USUAL_MATERIAL,
+        )
+
+    def source(self, grid: Grid, frame: BeamFrame, depth_mm: float = 0.0) -> Source:
+        """The beam along the axis of `frame`, whose isocentre lies `depth_mm` behind the entry.
+
+        Depth is counted from the plane of the isocentre.
+        """
         if self.model is None:
             return pencil_beam(
                 grid,
@@ -60,6 +93,8 @@ class PencilBeam:
                 energy_mev=self.energy_mev,
                 spot_sigma_mm=self.spot_sigma_mm,
                 energy_spread_percent=self.energy_spread_percent,
+                divergence_mrad=self.divergence_mrad,
+                range_shifter=self.shifter(depth_mm),
             )
         spot = EnergyLayer(energy_mev=self.energy_mev, spot_xy_mm=np.zeros((1, 2)), meterset_mu=np.ones(1))
         beam = Beam(
@@ -69,6 +104,7 @@ class PencilBeam:
             couch_deg=0.0,
             isocenter_mm=tuple(float(v) for v in frame.isocenter_mm),  # type: ignore[arg-type]
             layers=(spot,),
+            range_shifter=self.shifter(depth_mm),
         )
         # One proton: results per proton, and no total that a single spot does not have.
         return replace(field_source(grid, beam, frame, self.model), protons=0.0)
@@ -143,7 +179,8 @@ def into_patient(
     frame = beam_frame(patient_position, gantry_deg, couch_deg, center)
     entry = _entry_mm(body, ct.grid, frame)
     reach = np.full((1, 2), beam.reach_mm())
-    source = _counted_from(beam.source(ct.grid, frame), ct.grid, entry)
+    depth_mm = float((center - entry) @ frame.direction)
+    source = _counted_from(beam.source(ct.grid, frame, depth_mm), ct.grid, entry)
     return AimedBeam(
         source=source, box=corridor(ct.grid, frame, np.concatenate([-reach, reach])), frame=frame, depth_zero_mm=entry
     )
@@ -155,11 +192,11 @@ def field_into_patient(ct: Volume, plan: IonPlan, beam: Beam, model: BeamModel) 
     Raises
     ------
     NotEvaluableError
-        The beam is of a kind that is not simulated.
+        The beam is of a kind that is not simulated, or its range shifter of unknown thickness.
     GeometryError
         An axis that misses the body.
     InputError
-        No spot with weight.
+        No spot with weight, a beam that stops in its range shifter.
     """
     from protonqa.geometry.body import body_mask
 

@@ -8,13 +8,18 @@ from dataclasses import asdict
 import numpy as np
 
 from protonqa.analyses.interface import Analysis
-from protonqa.analyses.montecarlo.outputs import balance_error_percent, depth_profile, r80_sd_mm
+from protonqa.analyses.montecarlo.cross_sections import CrossSectionSpread
+from protonqa.analyses.montecarlo.outputs import (
+    balance_error_percent,
+    balance_limit_percent,
+    depth_profile,
+    r80_sd_mm,
+)
 from protonqa.device import Device
 from protonqa.montecarlo.result import MonteCarloResult
 from protonqa.physics.nuclides import NUCLIDES
 from protonqa.values import AnalysisResult, Finding, LineFigure, Mark, Measurement, Series, Severity, State
 
-BALANCE_LIMIT_PERCENT = 0.5
 _SHOWN_NUCLIDES = ("c11", "n13", "o15")
 _TWO_SIDED_95 = 1.96
 
@@ -25,8 +30,9 @@ def summary(
     device: Device,
     findings: tuple[Finding, ...],
     artefacts: Mapping[str, str],
+    spread: CrossSectionSpread | None = None,
 ) -> AnalysisResult:
-    """The result; PASS when the energy book closes within 0.5 %, else FAIL."""
+    """The result; PASS when the energy book closes within 0.1 % and its noise, else FAIL."""
     error = balance_error_percent(result)
     r80_mm = result.range_mm(0.8)
     doubts = list(findings) + list(result.findings)
@@ -36,8 +42,9 @@ def summary(
         analysis=analysis.name,
         version=analysis.version,
         title=analysis.title,
-        state=State.PASS if error <= BALANCE_LIMIT_PERCENT else State.FAIL,
+        state=State.PASS if error <= balance_limit_percent(result.protons) else State.FAIL,
         measurements=_measurements(result, r80_mm, error),
+        tables=() if spread is None else (spread.table(),),
         figures=_figures(result, r80_mm),
         findings=tuple(dict.fromkeys(doubts)),
         artefacts=dict(artefacts),
@@ -71,8 +78,20 @@ def _measurements(result: MonteCarloResult, r80_mm: float | None, balance_error:
         ),
         Measurement(name="r90", title="R90", value=result.range_mm(0.9), unit="mm"),
         Measurement(name="energy_error", title="Energy not accounted for", value=balance_error, unit="%"),
+        Measurement(
+            name="energy_error_limit", title="Limit of it", value=balance_limit_percent(result.protons), unit="%"
+        ),
         Measurement(name="protons", title="Simulated protons", value=float(result.protons), unit="1"),
     ]
+    if result.high_dose_error_percent is not None:
+        made.append(
+            Measurement(
+                name="dose_error",
+                title="Statistical error of the dose above half of its highest",
+                value=result.high_dose_error_percent,
+                unit="%",
+            )
+        )
     if result.field_protons > 0:
         made.append(
             Measurement(name="field_protons", title="Protons of the field", value=result.field_protons, unit="1")
