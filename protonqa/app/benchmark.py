@@ -51,7 +51,7 @@ def benchmark(
         cannot run has null and a ``reason``; a part that was not asked for is left out.
     """
     timed: dict[str, Callable[[Progress], dict[str, Any]]] = {
-        "montecarlo": lambda part: _montecarlo(params, seed, part),
+        "montecarlo": lambda part: _montecarlo(params, seed, device, part),
         "model": lambda part: _model(params, seed, device, part),
         "activity": lambda part: _activity(params, seed, device, part),
         "verify": lambda part: _verify(params, seed, device, part),
@@ -69,8 +69,8 @@ def benchmark_text(answer: dict[str, Any]) -> str:
     lines = [f"{answer['device_label']} ({answer['device']})"]
     if found := answer.get("montecarlo"):
         lines.append(
-            f"Monte Carlo  {found['protons_per_second']:.0f} protons per second ({found['threads']} threads,"
-            f" {found['energy_mev']:g} MeV, water, {found['voxel_mm']:g} mm voxels, CPU)"
+            f"Monte Carlo  {found['protons_per_second']:.0f} protons per second ({_where(found)},"
+            f" {found['energy_mev']:g} MeV, water, {found['voxel_mm']:g} mm voxels)"
         )
     if found := answer.get("model"):
         rate = found["profiles_per_second"]
@@ -87,14 +87,20 @@ def benchmark_text(answer: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _montecarlo(params: BenchmarkParams, seed: int, progress: Progress) -> dict[str, Any]:
+def _where(found: dict[str, Any]) -> str:
+    return "GPU" if found["device"] == "cuda" else f"CPU, {found['threads']} threads"
+
+
+def _montecarlo(params: BenchmarkParams, seed: int, device: Device, progress: Progress) -> dict[str, Any]:
     from protonqa.analyses.montecarlo.beams import PencilBeam, into_face
     from protonqa.analyses.montecarlo.expected import block
+    from protonqa.analyses.montecarlo.where import transport_device
     from protonqa.device import usable_cores
     from protonqa.montecarlo.simulation import compile_kernels, simulate
 
     medium = block("water", size_mm=_SIZE_MM, spacing_mm=(1.0, 1.0, 1.0))
-    compile_kernels()
+    used = transport_device(device)
+    compile_kernels(used.kind)
     threads = params.threads or usable_cores()
     result = simulate(
         medium=medium,
@@ -102,6 +108,7 @@ def _montecarlo(params: BenchmarkParams, seed: int, progress: Progress) -> dict[
         protons=params.protons,
         seed=seed,
         threads=threads,
+        device=used.kind,
         progress=lambda done, total: progress(done, total, "montecarlo"),
     )
     return {
@@ -111,7 +118,8 @@ def _montecarlo(params: BenchmarkParams, seed: int, progress: Progress) -> dict[
         "threads": threads,
         "energy_mev": ENERGY_MEV,
         "voxel_mm": 1.0,
-        "device": "cpu",
+        "device": used.kind,
+        "device_note": used.note,
     }
 
 

@@ -95,6 +95,7 @@ def examine(device: Device, *, out: Path | None = None) -> DoctorReport:
         Probe(name="device", state="ok", detail=f"{device.kind}: {device.label}" + _note(device)),
         Probe(name="device self-test", state="ok" if test.passed else "failed", detail=test.detail),
         *_cuda_probe(),
+        montecarlo_probe(device),
         *(_library_probe(name, version, required=True) for name, version in libraries.items()),
         *(_library_probe(name, version, required=False) for name, version in optional.items()),
         _qt_probe(),
@@ -145,6 +146,20 @@ def _cuda_probe() -> list[Probe]:
     if driver.reason:
         return [Probe(name="cuda driver", state="missing", detail=driver.reason)]
     return [Probe(name="cuda driver", state="ok", detail=f"{driver.version}, {', '.join(driver.devices)}")]
+
+
+def montecarlo_probe(device: Device) -> Probe:
+    """Whether the Monte Carlo counts on the GPU what it counts on the CPU; asked only where the GPU would be used."""
+    name = "monte carlo self-test"
+    if device.kind != "cuda":
+        return Probe(name=name, state="missing", detail="no GPU in use; protons are transported on the CPU")
+    from protonqa.montecarlo.cuda import obstacle
+
+    reason = obstacle()
+    if not reason:
+        return Probe(name=name, state="ok", detail="the GPU follows the histories of the CPU")
+    # Asked for by name, the GPU is needed; else the CPU takes its place and every result says so.
+    return Probe(name=name, state="failed" if device.requested == "cuda" else "warning", detail=reason)
 
 
 def _qt_probe() -> Probe:

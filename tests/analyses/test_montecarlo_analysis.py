@@ -19,7 +19,7 @@ from protonqa.analyses.montecarlo.beams import (
 from protonqa.analyses.montecarlo.expected import block, gaussian_core_sigma_mm, slowing_down_yields
 from protonqa.analyses.montecarlo.outputs import depth_profile, facts, r80_sd_mm
 from protonqa.analyses.montecarlo.params import MonteCarloParams
-from protonqa.analyses.montecarlo.where import transport_device
+from protonqa.analyses.montecarlo.where import device_findings, transport_device
 from protonqa.analyses.runner import run_analysis
 from protonqa.device import CPU, Device
 from protonqa.errors import DeviceError, GeometryError, InputError, NotEvaluableError
@@ -198,12 +198,22 @@ def test_the_stated_uncertainty_of_r80_is_that_of_repeated_runs():
     assert facts(runs[0])["r80_sd_mm"] == pytest.approx(r80_sd_mm(runs[0]))
 
 
-def test_a_gpu_is_never_replaced_in_silence():
-    assert transport_device(CPU) is CPU
-    auto = transport_device(Device(kind="cuda", label="GPU", requested="auto"))
-    assert (auto.kind, auto.note) == ("cpu", "the Monte Carlo runs on the CPU only")
-    with pytest.raises(DeviceError, match="got cuda"):
+def test_a_gpu_is_never_replaced_in_silence(monkeypatch):
+    monkeypatch.setattr("protonqa.montecarlo.cuda.obstacle", lambda: "it counts wrong")
+    gpu = Device(kind="cuda", label="GPU", requested="auto")
+    auto = transport_device(gpu)
+    assert (auto.kind, auto.requested, auto.note) == ("cpu", "auto", "the Monte Carlo runs on the CPU: it counts wrong")
+    assert [one.code for one in device_findings(gpu, auto)] == ["SIM-ON-CPU"]
+    with pytest.raises(DeviceError, match="got cuda: it counts wrong"):
         transport_device(Device(kind="cuda", label="GPU", requested="cuda"))
+
+
+def test_a_device_that_passed_its_test_is_used_as_it_is(monkeypatch):
+    monkeypatch.setattr("protonqa.montecarlo.cuda.obstacle", lambda: "")
+    gpu = Device(kind="cuda", label="GPU", requested="auto")
+    assert transport_device(CPU) is CPU
+    assert transport_device(gpu) is gpu
+    assert device_findings(gpu, gpu) == ()
 
 
 def test_slowing_down_yields_are_the_published_ones():

@@ -36,6 +36,22 @@ def test_a_device_that_computes_wrongly_fails_the_test(monkeypatch, wrong):
     assert not self_test.compute_self_test(CPU).passed
 
 
+@pytest.mark.parametrize(
+    ("kind", "requested", "reason", "state"),
+    [
+        ("cpu", "auto", "never asked", "missing"),
+        ("cuda", "auto", "", "ok"),
+        ("cuda", "auto", "it counts wrong", "warning"),
+        ("cuda", "cuda", "it counts wrong", "failed"),
+    ],
+)
+def test_the_monte_carlo_on_the_gpu_is_tested_where_it_would_run(monkeypatch, kind, requested, reason, state):
+    monkeypatch.setattr("protonqa.montecarlo.cuda.obstacle", lambda: reason)
+    probe = doctor.montecarlo_probe(Device(kind=kind, label="one", requested=requested))
+    assert probe.state == state
+    assert reason not in ("it counts wrong",) or probe.detail == reason
+
+
 def test_a_missing_required_library_is_a_failure(monkeypatch):
     monkeypatch.setattr(doctor, "REQUIRED", (*doctor.REQUIRED, "no-such-library"))
     report = doctor.examine(CPU)
