@@ -40,10 +40,8 @@ def fluctuation(shape, normal, u):
     y = normal * normal / (2.0 * shape)
     root = math.sqrt(y * (2.0 + y))
     high = 1.0 + y + root
-    # One of a pair of roots, high and 1 / high = 1 + y - root, the smaller with probability 1 / (1 + it). Where the
-    # difference cancels (y beyond 1e6, a visit of almost no matter) it is nothing against its own mean.
-    low = 1.0 + y - root
-    return high if u * (high + 1.0) > high else max(low, 0.0)
+    # One of a pair of roots, high and 1 / high, the smaller with probability 1 / (1 + it).
+    return high if u * (high + 1.0) > high else 1.0 / high
 
 
 @law

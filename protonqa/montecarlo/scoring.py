@@ -72,17 +72,20 @@ def energy_of(root, energy_table, inverse_step):
 
 
 @law
-def score_visit(numbers, places, n, scene, tables, tally):
-    """Add visit `n` to every tally; returns the energy it lost."""
+def score_visit(numbers, places, n, scene, tables, tally, first, before):
+    """Add visit `n` to every tally.
+
+    `first` and `before` are root of the residual range and energy per nucleon at its beginning; returns the energy lost
+    and both at its end.
+    """
     a, b = n * N_NUMBER, n * N_PLACE
-    first, last = math.sqrt(numbers[at(a + R_FIRST)]), math.sqrt(numbers[at(a + R_LAST)])
+    last = math.sqrt(numbers[at(a + R_LAST)])
     path = numbers[at(a + PATH)]
     low, high = numbers[at(a + DEPTH_FIRST)], numbers[at(a + DEPTH_LAST)]
     if high < low:
         low, high = high, low
     word, base, kind = places[at(b + WORD)], places[at(b + BASE)], places[at(b + PARTICLE)]
     m, rho = word >> MATERIAL_SHIFT, (word & DENSITY_MASK) * DENSITY_STEP
-    before = energy_of(first, tables.energy, tables.inverse_energy_step)
     after = energy_of(last, tables.energy, tables.inverse_energy_step)
     loss = mass_number_of(kind) * (before - after)
     row = int((first + last) * (0.5 * tables.inverse_row_step) + 0.5)
@@ -100,15 +103,23 @@ def score_visit(numbers, places, n, scene, tables, tally):
                 tally.voxels, base + scene.first_quality, loss, path / rho, 0.5 * (before + after),
                 tables.stopping[at(row)],
             )  # fmt: skip
-    return loss
+    return loss, last, after
 
 
 @rare
 def score_visits(visits, scene, tables, tally):
     """Score every visit of the notebook and empty it."""
-    total = 0.0
+    total = np.int64(0)
+    r_last, root, energy = -1.0, 0.0, 0.0
     for n in range(visits.count[0]):
-        total += score_visit(visits.numbers, visits.places, n, scene, tables, tally)
-    add_to(tally.book, BOOK_DEPOSIT, fixed(total, BOOK_SCALE))
+        # Rounded visit by visit: which visits share a notebook must not show.
+        # Mostly the visit begins where the last one ended.
+        if n == 0 or visits.numbers[at(n * N_NUMBER + R_FIRST)] != r_last:
+            root = math.sqrt(visits.numbers[at(n * N_NUMBER + R_FIRST)])
+            energy = energy_of(root, tables.energy, tables.inverse_energy_step)
+        loss, root, energy = score_visit(visits.numbers, visits.places, n, scene, tables, tally, root, energy)
+        r_last = visits.numbers[at(n * N_NUMBER + R_LAST)]
+        total += fixed(loss, BOOK_SCALE)
+    add_to(tally.book, BOOK_DEPOSIT, total)
     add_to(tally.book, BOOK_VISITS, visits.count[0])
     visits.count[0] = 0

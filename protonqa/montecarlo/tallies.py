@@ -180,10 +180,18 @@ def score_depth(fine, first, n_coarse, low_mm, high_mm, energy, water_dose):
     add_to(fine, base, np.int64(e * part + 0.5))
     add_to(fine, base + 1, np.int64(w * part + 0.5))
     whole_e, whole_w = np.int64(e + 0.5), np.int64(w + 0.5)
-    for _ in range(k1 - k0 - 1):
-        base += 2
-        add_to(fine, base, whole_e)
-        add_to(fine, base + 1, whole_w)
+    if k1 - k0 == FINE_PER_COARSE - 1:
+        # A voxel of 1 mm along the beam, written out: the loop costs more than its two turns.
+        add_to(fine, base + 2, whole_e)
+        add_to(fine, base + 3, whole_w)
+        add_to(fine, base + 4, whole_e)
+        add_to(fine, base + 5, whole_w)
+        base += 4
+    else:
+        for _ in range(k1 - k0 - 1):
+            base += 2
+            add_to(fine, base, whole_e)
+            add_to(fine, base + 1, whole_w)
     part = b - k1
     add_to(fine, base + 2, np.int64(e * part + 0.5))
     add_to(fine, base + 3, np.int64(w * part + 0.5))

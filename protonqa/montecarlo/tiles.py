@@ -1,4 +1,4 @@
-"""Sums over tiles: merging workers, statistics of batches, and back to volumes. Tiles no particle entered cost nothing."""
+"""Sums over tiles: merging workers, statistics of batches, back to volumes. Tiles no particle entered cost nothing."""
 
 from __future__ import annotations
 

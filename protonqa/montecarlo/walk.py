@@ -49,12 +49,10 @@ from protonqa.montecarlo.tallies import BOOK_EVENTS, BOOK_STUCK, add_to, at, dep
 CUTOFF_RANGE = 8.9e-4
 #: Length of a step of multiple scattering (g/cm2 of water): at most, as a share of the residual range and of the path so
 #: far, at least.
-STEP_LIMIT = 1.0
-STEP_FRACTION = 0.25
+STEP_LIMIT = 2.0
+STEP_FRACTION = 0.4
 STEP_GROWTH = 0.5
-STEP_FLOOR = 0.04
-# How far beyond its length a leg may run to end at a voxel face, as a share of it.
-LEG_SLACK = 0.6
+STEP_FLOOR = 0.06
 #: Longest visit: a share of the residual range, and how short it may get (g/cm2 of water).
 VISIT_LIMIT = 0.3
 VISIT_FLOOR = 0.004
@@ -62,6 +60,7 @@ VISIT_FLOOR = 0.004
 VISIT_FRACTION = 0.06
 # Rounding at a face leaves steps of no length, in which no loss can be drawn.
 SHORTEST_MM = 1e-9
+SHORTEST = 1e-10
 MAX_LEGS = 100_000
 FAR = 1e30
 _ONE = np.uint64(1)
@@ -133,7 +132,7 @@ def walk(stack, slot, scene, tables, tally, history, draw, key0, key1, drawn, vi
     visit_depth, visit_r = depth, r
     angle2 = 0.0
     path_visit, water_visit = 0.0, 0.0
-    state, spare, travelled, rest = 0, 0, 0.0, 0.0
+    state, spare, travelled, rest, held = 0, 0, 0.0, 0.0, -1.0
     u1, u2, u3 = 0.0, 0.0, 0.0
     for legs in range(MAX_LEGS + 1):
         if legs == MAX_LEGS:
@@ -142,14 +141,16 @@ def walk(stack, slot, scene, tables, tally, history, draw, key0, key1, drawn, vi
             break
         # A step of multiple scattering is deflected once, at a random point of it (Fernandez-Varea et al., NIM B 73:447,
         # 1993): that keeps mean and variance of angle and displacement. A leg goes from one such point to the next.
-        kick_a, kick_b, hinge, _ = uniforms(history, draw, key0, key1, drawn)
+        kick_a, kick_b, hinge, fresh = uniforms(history, draw, key0, key1, drawn)
         draw += _ONE
+        # The legs that might end before the same face share one number.
+        chance = held if held >= 0.0 else fresh
+        held = -1.0
         length = min(min(STEP_LIMIT, STEP_FRACTION * r), STEP_GROWTH * travelled)
         if length < STEP_FLOOR:
             length = STEP_FLOOR
         left = rest + hinge * length
         rest = (1.0 - hinge) * length
-        slack = LEG_SLACK * left
         travelled += left
         # The leg's rates are those of the row midway between its two ends.
         i_start = i_end
@@ -187,11 +188,18 @@ def walk(stack, slot, scene, tables, tally, history, draw, key0, key1, drawn, vi
             if t < SHORTEST_MM:
                 t = SHORTEST_MM
             water = t * water_per_mm
-            # A leg ends at the next face where that is near, else inside the voxel.
-            if water > left + slack:
-                water = left
-                t = water / water_per_mm
-                state = 1
+            # A leg ends at one of the faces before and behind its length, drawn so that on average it ends where it should;
+            # inside a voxel that is long against the residual range: the depth dose would show steps.
+            if water > left:
+                if left <= SHORTEST:
+                    break
+                if water > VISIT_FRACTION * r:
+                    water = left
+                    t = water / water_per_mm
+                    state = 1
+                elif chance * water > left:
+                    held = chance
+                    break
             if water > VISIT_FLOOR and water > VISIT_LIMIT * r:
                 water = max(VISIT_FLOOR, VISIT_LIMIT * r)
                 t = water / water_per_mm
@@ -276,8 +284,7 @@ def walk(stack, slot, scene, tables, tally, history, draw, key0, key1, drawn, vi
                     m, rho = word >> MATERIAL_SHIFT, (word & DENSITY_MASK) * DENSITY_STEP
                     v = scene.offset_x[at(ix)] + scene.offset_y[at(iy)] + scene.offset_z[at(iz)]
                     base = voxel_base(tally, v, scene.n_slot) if v >= 0 else -1
-                    if left <= 0.0:
-                        state = 1
+                    chance = fresh
         x += gone * ux
         y += gone * uy
         z += gone * uz
@@ -303,8 +310,11 @@ def walk(stack, slot, scene, tables, tally, history, draw, key0, key1, drawn, vi
             draw += _ONE
             tau = -math.log(u0)
         else:
-            # The kick stands for the step's path so far and for the rest, which then pays it back.
-            ahead = max(rest + left, 0.0) * leg[at(row + SCATTER)] / leg[at(row + RATIO)]
+            # The kick stands for the whole step: for its rest in advance, which then pays it back, and not for what
+            # was walked beyond it.
+            rest += left
+            row = (m * N_ROW + row_of(r - 0.5 * slow * rest, tables.inverse_row_step)) * N_LEG
+            ahead = rest * leg[at(row + SCATTER)] / leg[at(row + RATIO)]
             if angle2 + ahead > 0.0:
                 sigma = math.sqrt((angle2 + ahead) * spread)
                 ux, uy, uz = kicked(

@@ -89,7 +89,7 @@ def test_deposited_energy_is_the_same_in_every_tally(make_medium, make_beam):
 
 
 def test_dose_to_water_is_dose_to_medium_times_the_stopping_ratio(make_medium, make_beam):
-    """In PMMA, at the entrance, where every proton has nearly its first energy: a ratio turned over would be 5 % off."""
+    """In PMMA, at the entrance, with nearly the first energy: a ratio turned over would be 5 % off."""
     medium = make_medium("pmma", size_mm=(40, 40, 80))
     result = simulate(medium=medium, source=make_beam(medium, 110.0), protons=2000, seed=1, nuclear=False)
     here = result.dose_medium_gy[2] > 0

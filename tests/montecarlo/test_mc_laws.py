@@ -114,8 +114,10 @@ def test_third_cumulant_is_that_of_the_collision_spectrum():
 
 @pytest.mark.parametrize("shape", [1e-6, 0.01, 1.0, 50.0, 1e4])
 def test_the_fluctuation_has_mean_1_for_any_shape(shape):
-    """Given the normal number it is one of a pair, x and 1/x, with the chances that make the mean 1: no thin step of air
-    may lose or win energy."""
+    """Given the normal number it is one of a pair, x and 1/x, with the chances that make the mean 1.
+
+    A thin step of air may neither lose nor win energy.
+    """
     for normal in (1e-3, 0.3, 1.0, 4.0):
         low = laws.fluctuation(shape, normal, 1e-12)
         high = laws.fluctuation(shape, normal, 1.0 - 1e-12)

@@ -39,7 +39,7 @@ def test_volume_and_depth_curve_agree_plane_by_plane(make_medium, make_beam):
     ("start", "stop"), [((0, 0, 0), (60, 30, 30)), ((7, 3, 5), (36, 28, 19)), ((20, 14, 14), (21, 15, 15))]
 )
 def test_a_box_holds_the_bits_of_the_whole_grid(make_medium, make_beam, start, stop):
-    """Odd starts and lengths: tiles that stick out of the box, or lie across its edge, must not lose or move a voxel."""
+    """Odd starts and lengths: tiles that stick out of the box or lie across its edge must not lose a voxel."""
     medium = make_medium("bone")
     source = make_beam(medium, 90.0, sigma_mm=5.0, spread_percent=1.0)
     whole = simulate(medium=medium, source=source, protons=1500, seed=5, beam_quality=True, uncertainty=True)
@@ -113,13 +113,13 @@ def test_a_beam_is_the_same_from_every_side(make_beam, direction, spacing_mm):
 def test_nothing_is_counted_in_channels_a_material_cannot_have(make_medium, make_beam):
     medium = make_medium("water", size_mm=(40, 40, 80))
     result = simulate(medium=medium, source=make_beam(medium, 80.0), protons=500, seed=1)
-    made = {name: total for name, total in zip(CHANNEL_NAMES, result.channels_per_mm.sum(axis=1), strict=True)}
+    made = dict(zip(CHANNEL_NAMES, result.channels_per_mm.sum(axis=1), strict=True))
     assert made["p+16O->15O"] > 0.0
     assert all(total == 0.0 for name, total in made.items() if "16O" not in name)
 
 
 def test_let_at_the_entrance_is_the_stopping_power_and_rises_to_the_end(make_medium, make_beam):
-    """Dose-averaged LET of a mono-energetic beam in a thin slice is S(E); the fluence-averaged energy that of the depth."""
+    """Dose-averaged LET in a thin slice is S(E) of the mean energy there, which is that of the depth."""
     medium = make_medium(size_mm=(40, 40, 160), spacing_mm=(4.0, 4.0, 1.0))
     result = simulate(
         medium=medium, source=make_beam(medium, 150.0), protons=2000, seed=2, nuclear=False, beam_quality=True
