@@ -36,7 +36,7 @@ def test_volume_and_depth_curve_agree_plane_by_plane(make_medium, make_beam):
 
 
 @pytest.mark.parametrize(
-    ("start", "stop"), [((0, 0, 0), (60, 30, 30)), ((7, 3, 5), (36, 28, 19)), ((20, 14, 14), (21, 15, 15))]
+    ("start", "stop"), [((0, 0, 0), (60, 30, 30)), ((7, 3, 5), (36, 28, 19)), ((14, 14, 14), (15, 15, 15))]
 )
 def test_a_box_holds_the_bits_of_the_whole_grid(make_medium, make_beam, start, stop):
     """Odd starts and lengths: tiles that stick out of the box or lie across its edge must not lose a voxel."""
