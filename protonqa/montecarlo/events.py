@@ -1,9 +1,9 @@
 """Nuclear events: what a proton does when it meets a nucleus.
 
 p-p elastic scattering is isotropic in the centre of mass. Scattering on nuclei and break-up follow ICRU Report 63
-(``protonqa.physics.nuclear_events``): multiplicities, spectra and angles of protons, deuterons and alpha particles, which
-are transported, and the share of recoils, which stop on the spot. What an event leaves is binding energy and neutrals
-(neutrons and photons), which leave the phantom; both are booked where they arise.
+(``protonqa.physics.nuclear_events``): multiplicities, spectra and angles of protons, deuterons and alpha particles,
+which are transported, and the share of recoils, which stop on the spot. What an event leaves is binding energy and
+neutrals (neutrons and photons), which leave the phantom; both are booked where they arise.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def target_of(targets, m, node, column, u):
 
 @rare
 def nuclear_event(
-    stack, n_stack, scene, tables, tally, history, draw, key0, key1, drawn, x, y, z, ux, uy, uz, energy, root, m, rho, v,
-    depth, generation,
+    stack, n_stack, scene, tables, tally, history, draw, key0, key1, drawn, x, y, z, ux, uy, uz, energy,
+    root, m, rho, v, depth, generation,
 ):  # fmt: skip
     """One nuclear interaction. Returns draw, stack height, and the projectile's energy (0: absorbed) and direction."""
     u0, u1, u2, u3 = uniforms(history, draw, key0, key1, drawn)
@@ -100,8 +100,8 @@ def nuclear_event(
         return draw, n_stack, energy - given, ux, uy, uz
     k = tables.event_row[target_of(tables.targets, m, node, 1, u3)]
     draw, n_stack = break_up(
-        stack, n_stack, scene, tables, tally, history, draw, key0, key1, drawn, x, y, z, ux, uy, uz, energy, k, ratio, rho, v,
-        depth, generation,
+        stack, n_stack, scene, tables, tally, history, draw, key0, key1, drawn, x, y, z, ux, uy, uz, energy, k,
+        ratio, rho, v, depth, generation,
     )  # fmt: skip
     return draw, n_stack, 0.0, ux, uy, uz
 
@@ -120,8 +120,8 @@ def elastic_cosine(tables, k, energy, u):
 
 @law
 def break_up(
-    stack, n_stack, scene, tables, tally, history, draw, key0, key1, drawn, x, y, z, ux, uy, uz, energy, k, ratio, rho, v,
-    depth, generation,
+    stack, n_stack, scene, tables, tally, history, draw, key0, key1, drawn, x, y, z, ux, uy, uz, energy, k,
+    ratio, rho, v, depth, generation,
 ):  # fmt: skip
     """Non-elastic event on element row `k`.
 

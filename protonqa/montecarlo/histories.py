@@ -1,4 +1,4 @@
-"""One history: a proton is sampled from a spot, brought to the voxels, and walked to the end with all its secondaries."""
+"""One history: a proton from a spot, brought to the voxels, and walked to the end with all that it sets free."""
 
 from __future__ import annotations
 

@@ -132,9 +132,9 @@ def equal_mass_cosine(energy, scattered):
 
 @law
 def elastic_recoil(energy, target_mass, cos_cm):
-    """Elastic scattering on a nucleus of rest mass `target_mass` (MeV) by the angle with cosine `cos_cm` in the CM frame.
+    """Elastic scattering on a nucleus of rest mass `target_mass` (MeV), with the cosine `cos_cm` in the CM frame.
 
-    Returns the energy given to the nucleus and the cosine of the proton's laboratory angle, exact relativistic kinematics.
+    Returns the energy given to the nucleus and the cosine of the proton's laboratory angle: relativistic kinematics.
     """
     total = energy + _M
     momentum2 = energy * (energy + 2.0 * _M)

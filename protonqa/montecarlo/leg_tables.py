@@ -1,7 +1,7 @@
 """Physics tables of transport, by material and residual range, laid out for the kernels.
 
-The state of a proton is r, its residual CSDA range in water (g/cm2). Rows lie uniformly in sqrt(r): dense where stopping
-power changes fast, and one square root away.
+The state of a proton is r, its residual CSDA range in water (g/cm2). Rows lie uniformly in sqrt(r): dense where
+stopping power changes fast, and one square root away.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from protonqa.physics.constants import AVOGADRO_PER_MOL, BETHE_K_MEV_CM2_PER_MOL, MILLIBARN_CM2
 from protonqa.montecarlo.laws import log_table
 from protonqa.montecarlo.philox import normal_quantiles
 from protonqa.montecarlo.tallies import N_CHANNEL, PACK
+from protonqa.physics.constants import AVOGADRO_PER_MOL, BETHE_K_MEV_CM2_PER_MOL, MILLIBARN_CM2
 from protonqa.physics.emission import CrossSections
 from protonqa.physics.materials import Material, elements
 from protonqa.physics.nuclear import macroscopic_per_g, nucleus_xs_mb
@@ -35,9 +35,9 @@ from protonqa.physics.stopping import (
 TOP_MEV = 330.0
 N_ENERGY = 2048
 N_ROW = 1024
-#: Columns of the leg table, all per g/cm2 of the material unless said otherwise: stopping power relative to water, total
-#: nuclear cross section, scattering (rad2 without the Moliere factor), share of the loss that fluctuates, shape of the
-#: fluctuation per g/cm2 of residual range, mean of the part that does not fluctuate.
+#: Columns of the leg table, all per g/cm2 of the material unless said otherwise: stopping power relative to water,
+#: total nuclear cross section, scattering (rad2 without the Moliere factor), share of the loss that fluctuates, shape
+#: of the fluctuation per g/cm2 of residual range, mean of the part that does not fluctuate.
 RATIO, SIGMA, SCATTER, JUMP, SHAPE, DRIFT, _, N_LEG = range(8)
 #: Targets are tabulated every so many rows.
 TARGET_STRIDE = 8

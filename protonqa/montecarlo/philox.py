@@ -81,7 +81,7 @@ def _uniforms_ahead(history, draw, key0, key1, drawn):
 
 @rare
 def draw_block(history, first, key0, key1, drawn):
-    """Fill `drawn` with the numbers of BLOCK draws from `first` on: independent lanes, which the compiler vectorises."""
+    """Fill `drawn` with the numbers of BLOCK draws from `first` on: independent lanes for the vector units."""
     c1, c2 = history & _MASK, history >> _SHIFT
     for j in range(BLOCK):
         draw = first + np.uint64(j)

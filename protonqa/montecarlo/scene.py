@@ -1,7 +1,7 @@
-"""A medium as the kernels see it: one word a voxel in the order a proton meets them, and where each voxel's tallies lie.
+"""A medium as the kernels see it: one word a voxel in the order a proton meets them, and where its tallies lie.
 
-A proton crosses many planes and few rows: voxels along the beam are neighbours in memory, and tallies come in tiles that
-are long along the beam, so that a history reads and writes few cache lines and touches memory only where it goes.
+A proton crosses many planes and few rows: voxels along the beam are neighbours in memory, and tallies come in tiles
+that are long along the beam, so that a history reads and writes few cache lines and touches memory only where it goes.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Tiles(NamedTuple):
     """
 
     edge: tuple[int, int, int]
-    count: tuple[int, int, int]
+    count: tuple[int, int, int]  # type: ignore[assignment]  # not the method of a tuple
     inner: tuple[int, int, int]
     outer: tuple[int, int, int]
 
@@ -122,7 +122,7 @@ def words(material: NDArray[np.uint8], density: NDArray[np.float32]) -> NDArray[
     top = float(density.max(initial=0.0))
     if not top < (DENSITY_MASK + 0.5) * DENSITY_STEP:
         raise InputError("density of a voxel is unusable", got=f"{top:g} g/cm3", expected="up to 15.9 g/cm3")
-    packed = np.maximum(np.rint(density * np.float32(1.0 / DENSITY_STEP)), 1.0).astype(np.uint32)
+    packed: NDArray[np.uint32] = np.maximum(np.rint(density * np.float32(1.0 / DENSITY_STEP)), 1.0).astype(np.uint32)
     packed |= material.astype(np.uint32) << np.uint32(MATERIAL_SHIFT)
     return packed
 

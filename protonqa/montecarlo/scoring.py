@@ -42,7 +42,7 @@ WORD, BASE, PARTICLE, N_PLACE = range(4)
 class Visits(NamedTuple):
     """Notebook of a worker: how many visits it holds, their numbers and their places."""
 
-    count: NDArray[np.int64]
+    count: NDArray[np.int64]  # type: ignore[assignment]  # not the method of a tuple
     numbers: NDArray[np.float64]
     places: NDArray[np.int64]
 

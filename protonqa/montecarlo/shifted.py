@@ -1,7 +1,7 @@
 """Histories through a range shifter: its slab by the same laws as the patient, then on into the voxels.
 
 The slab is a scene of its own in axes along the beam and without tallies: a voxel of its material and, behind it, one
-of nothing, so that a leg that ends at the face is deflected there. What leaves the slab is turned into the axes of the
+of nothing, which takes up legs that end behind the face. What leaves the slab is turned into the axes of the
 patient's voxels and walks on there, with what it sets free; the draws of a history go on counting.
 """
 

@@ -226,7 +226,7 @@ def score_nuclides(tally, scene, emission, first, base, low_mm, high_mm, path, r
             if in_depth:
                 add_four(tally.coarse, (first + k0) * scene.n_pack + i, ia, ib, ic, id_)
         else:
-            ia, ib, ic, id_ = 0, 0, 0, 0
+            ia, ib, ic, id_ = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
             for k in range(k0, k1 + 1):
                 part = (high_mm if k == k1 else k + 1.0) - (low_mm if k == k0 else float(k))
                 ja, jb = np.int64(a * part + 0.5), np.int64(b * part + 0.5)

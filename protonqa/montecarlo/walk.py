@@ -1,8 +1,9 @@
 """The walk of one particle through the voxels.
 
-A walk is cut twice. Visits are its stretches inside one voxel: there it loses energy, with its fluctuations, and tallies
-are taken. Legs are stretches of some millimetres between two deflections. The state is the residual range in water r,
-so that a visit costs no more than r -= path * (stopping ratio), and neither voxel size nor leg length moves the range.
+A walk is cut twice. Visits are its stretches inside one voxel: there it loses energy, with its fluctuations, and
+tallies are taken. Legs are stretches of some millimetres between two deflections. The state is the residual range in
+water r, so that a visit costs no more than r -= path * (stopping ratio), and neither voxel size nor leg length moves
+the range.
 
 The voxel index is integer state: crossing a face changes it by one, so that a step of rounding length can never stall.
 """
@@ -47,8 +48,8 @@ from protonqa.montecarlo.tallies import BOOK_EVENTS, BOOK_STUCK, add_to, at, dep
 
 #: Residual range of a 0.5 MeV proton in water (g/cm2): the cut-off.
 CUTOFF_RANGE = 8.9e-4
-#: Length of a step of multiple scattering (g/cm2 of water): at most, as a share of the residual range and of the path so
-#: far, at least.
+#: Length of a step of multiple scattering (g/cm2 of water): at most, as a share of the residual range and of the path
+#: so far, at least.
 STEP_LIMIT = 2.0
 STEP_FRACTION = 0.4
 STEP_GROWTH = 0.5
@@ -104,8 +105,8 @@ def walk(stack, slot, scene, tables, tally, history, draw, key0, key1, drawn, vi
     kind = int(stack[slot, KIND])
     n_stack = slot
     mass_number = mass_number_of(kind)
-    # Charge squared over mass number: residual range used up per water equivalent path; deflection goes with charge over
-    # mass at the same velocity.
+    # Charge squared over mass number: residual range used up per water equivalent path; deflection goes with charge
+    # over mass at the same velocity.
     slow = 0.5 if kind == DEUTERON else 1.0
     deflect = 1.0 if kind < DEUTERON else 0.25
     proton = kind < DEUTERON
@@ -139,8 +140,8 @@ def walk(stack, slot, scene, tables, tally, history, draw, key0, key1, drawn, vi
             add_to(tally.book, BOOK_STUCK, 1)
             energy = mass_number * energy_of(math.sqrt(r), tables.energy, tables.inverse_energy_step)
             break
-        # A step of multiple scattering is deflected once, at a random point of it (Fernandez-Varea et al., NIM B 73:447,
-        # 1993): that keeps mean and variance of angle and displacement. A leg goes from one such point to the next.
+        # A step of multiple scattering is deflected once, at a random point of it (Fernandez-Varea et al., NIM B
+        # 73:447, 1993): that keeps mean and variance of angle and displacement. A leg joins two such points.
         kick_a, kick_b, hinge, fresh = uniforms(history, draw, key0, key1, drawn)
         draw += _ONE
         # The legs that might end before the same face share one number.
@@ -188,8 +189,8 @@ def walk(stack, slot, scene, tables, tally, history, draw, key0, key1, drawn, vi
             if t < SHORTEST_MM:
                 t = SHORTEST_MM
             water = t * water_per_mm
-            # A leg ends at one of the faces before and behind its length, drawn so that on average it ends where it should;
-            # inside a voxel that is long against the residual range: the depth dose would show steps.
+            # A leg ends at one of the faces before and behind its length, drawn so that on average it ends where it
+            # should; inside a voxel that is long against the residual range: the depth dose would show steps.
             if water > left:
                 if left <= SHORTEST:
                     break
@@ -296,8 +297,8 @@ def walk(stack, slot, scene, tables, tally, history, draw, key0, key1, drawn, vi
             root = math.sqrt(r)
             energy = energy_of(root, tables.energy, tables.inverse_energy_step)
             draw, n_stack, energy, ux, uy, uz = nuclear_event(
-                stack, n_stack, scene, tables, tally, history, draw, key0, key1, drawn, x, y, z, ux, uy, uz, energy, root, m,
-                rho, v, depth, generation,
+                stack, n_stack, scene, tables, tally, history, draw, key0, key1, drawn, x, y, z, ux, uy, uz,
+                energy, root, m, rho, v, depth, generation,
             )  # fmt: skip
             if energy <= 0.0:
                 break
