@@ -1,0 +1,1 @@
+"""Steps of the database, in order; the name of a step is its revision."""
