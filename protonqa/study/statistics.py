@@ -112,6 +112,8 @@ def method_statistics(
     low_mm, high_mm : (n_ray,) or None
     dose : DoseErrors or None
         Of all rays, as `protonqa.range_model.metrics.dose_errors` gives them.
+    resamples : int
+        Draws of anatomies; 0 gives values without intervals.
 
     Raises
     ------
@@ -138,7 +140,15 @@ def method_statistics(
     if rows.size:
         kept = {key: column[rows] for key, column in columns.items()}
         order, statistic = _row_statistic(predicted[rows], true[rows], kept)
-        found = cluster_bootstrap(statistic, names[rows], seed=seed, resamples=resamples, level=level, method=method)
+        if resamples == 0:
+            found = tuple(
+                Interval(value=float(v), low=np.nan, high=np.nan)
+                for v in statistic(np.arange(rows.size, dtype=np.intp))
+            )
+        else:
+            found = cluster_bootstrap(
+                statistic, names[rows], seed=seed, resamples=resamples, level=level, method=method
+            )
         values = dict(zip(order, found, strict=True))
     return MethodStatistics(
         n_ray=predicted.size,

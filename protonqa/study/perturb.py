@@ -1,0 +1,117 @@
+"""Rays under one scenario: as measured, without their noise, and as the plan leaves one to expect them.
+
+Draws belong to an anatomy and the seed of the study alone: the same patient meets the same noise, washout and window
+draws in every scenario, so that differences between scenarios are paired.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protonqa.activity.washout import WashoutScenario
+from protonqa.errors import InputError
+from protonqa.study.conditions import STORED, StudyScenario
+
+if TYPE_CHECKING:
+    from protonqa.range_model.dataset import RayTable
+    from protonqa.range_model.rays import RayBatch
+    from protonqa.range_model.scenarios import ScenarioDraw
+
+Rows = NDArray[np.int64]
+
+#: Expected profiles with the washout model that the truth was drawn from.
+SAME = "same"
+
+
+def draw_for(scenario: StudyScenario, table: RayTable, anatomy: str, seed: int) -> ScenarioDraw:
+    """What is drawn for the rays of one anatomy, which are all of `table`."""
+    from protonqa.range_model.scenarios import draw_scenarios
+
+    words = np.frombuffer(hashlib.sha256(anatomy.encode()).digest()[:16], dtype="<u4")
+    rng = np.random.default_rng([seed, *(int(word) for word in words)])
+    draw = draw_scenarios(scenario.config, rng, len(table), n_channel=table.production.shape[1])
+    if scenario.hu_bias_percent:
+        draw = replace(draw, rsp_factor=draw.rsp_factor * (1.0 + scenario.hu_bias_percent / 100.0))
+    if scenario.proximal and scenario.window_mm is not None:
+        start = np.full(len(table), -np.inf)
+        draw = replace(draw, window_start_mm=start, window_end_mm=scenario.window_mm - table.planned_r80_mm)
+    return draw
+
+
+def measured_rays(scenario: StudyScenario, table: RayTable, draw: ScenarioDraw, *, noise: bool = True) -> RayBatch:
+    """The rays as a method is shown them; without `noise` everything else stays as it was drawn."""
+    from protonqa.range_model.augmentation import apply_scenarios
+
+    return apply_scenarios(with_cross_sections(table, scenario.cross_sections), _all(table), _quiet(draw, noise=noise))
+
+
+def expected_rays(table: RayTable, draw: ScenarioDraw, washout: str) -> RayBatch | None:
+    """The rays simulated on the planning CT, without noise and with published washout; None where there are none.
+
+    Time line, blur and window are those of the measurement, errors of cross sections and RSP are not known to the plan.
+    """
+    from protonqa.range_model.augmentation import apply_scenarios
+
+    production = expected_production(table)
+    if production is None:
+        return None
+    names = draw.washout_name if washout == SAME else np.full(len(table), washout)
+    nominal = {name: _nominal(name, len(table)) for name in sorted(set(names.tolist()))}
+    quiet = replace(
+        _quiet(draw, noise=False),
+        washout_name=names,
+        washout=nominal,
+        rsp_factor=np.ones(len(table)),
+        channel_gain=np.ones_like(draw.channel_gain),
+    )
+    planned = replace(table, production=production, hu_true=table.hu)
+    return apply_scenarios(planned, _all(table), quiet)
+
+
+def expected_production(table: RayTable) -> NDArray[np.float32] | None:
+    """Nuclei that the planning CT leaves one to expect, (n, n_channel, 448); None where the set holds none."""
+    found = getattr(table, "expected_production", None)
+    if found is None or np.shape(found) != table.production.shape:
+        return None
+    return np.asarray(found)
+
+
+def with_cross_sections(table: RayTable, name: str) -> RayTable:
+    """The rays made with another set of cross sections, where they carry it.
+
+    Raises
+    ------
+    InputError
+        They do not.
+    """
+    if name == STORED:
+        return table
+    found = getattr(table, f"production_{name}", None)
+    if found is None:
+        raise InputError(
+            "the rays were not simulated with these cross sections",
+            got=repr(name)[:40],
+            expected=STORED,
+            remedy="simulate the rays with that set, or vary cross_section_error_percent",
+        )
+    return replace(table, production=np.asarray(found))
+
+
+def _quiet(draw: ScenarioDraw, *, noise: bool) -> ScenarioDraw:
+    return draw if noise else replace(draw, noise=np.full(len(draw), "none"))
+
+
+def _nominal(name: str, n: int) -> WashoutScenario:
+    one = WashoutScenario(model=name)
+    factors = one.fraction_factors
+    shape = (n, *np.shape(factors)[1:])
+    return WashoutScenario(model=name, fraction_factors=np.ones(shape), half_life_factors=np.ones(shape))
+
+
+def _all(table: RayTable) -> Rows:
+    return np.arange(len(table), dtype=np.int64)
