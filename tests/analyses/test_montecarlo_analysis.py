@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from protonqa.analyses.commissioning import commission_analysis
-from protonqa.analyses.interface import Context
-from protonqa.analyses.montecarlo import MonteCarlo, commissioning
+from protonqa.analyses.montecarlo import MonteCarlo
 from protonqa.analyses.montecarlo.beams import (
     PencilBeam,
     body_center_mm,
@@ -18,7 +16,6 @@ from protonqa.analyses.montecarlo.beams import (
 )
 from protonqa.analyses.montecarlo.expected import block, gaussian_core_sigma_mm, slowing_down_yields
 from protonqa.analyses.montecarlo.outputs import depth_profile, facts, r80_sd_mm
-from protonqa.analyses.montecarlo.params import MonteCarloParams
 from protonqa.analyses.montecarlo.where import device_findings, transport_device
 from protonqa.analyses.runner import run_analysis
 from protonqa.device import CPU, Device
@@ -188,10 +185,10 @@ def test_an_impossible_pencil_beam_is_refused(wrong):
 
 
 def test_the_stated_uncertainty_of_r80_is_that_of_repeated_runs():
-    """Within a factor of two: 12 runs of 110 MeV with other seeds."""
+    """Within a factor of two: 40 runs of 110 MeV with other seeds, whose own spread is known to 11 %."""
     medium = block("water", size_mm=(80.0, 80.0, 110.0), spacing_mm=(4.0, 4.0, 2.0))
     source = into_face(medium.grid, PencilBeam(energy_mev=110.0, spot_sigma_mm=0.0)).source
-    runs = [simulate(medium=medium, source=source, protons=1000, seed=seed, threads=1) for seed in range(12)]
+    runs = [simulate(medium=medium, source=source, protons=1000, seed=seed, threads=1) for seed in range(40)]
     spread = float(np.std([run.range_mm() for run in runs], ddof=1))
     stated = np.mean([r80_sd_mm(run) for run in runs])
     assert 0.5 < stated / spread < 2.0
@@ -260,7 +257,8 @@ def test_a_phantom_run_is_a_whole_result(phantom_file, tmp_path):
     interval = result.measurements["r80"]
     assert interval.low < interval.value < interval.high
     assert set(result.artefacts) == {"profile.csv", "dose.mha", *(f"{key}.mha" for key in NUCLIDE_KEYS)}
-    assert sum(result.provenance["energy_balance"].values()) == pytest.approx(1.0, abs=1e-5)
+    # Neutrals are booked as the mean of their tables: the sum has a noise of 0.16 over the root of the protons.
+    assert sum(result.provenance["energy_balance"].values()) == pytest.approx(1.0, abs=4 * 0.16 / np.sqrt(300))
     assert result.provenance["device"]["kind"] == "cpu"
     assert {figure.name for figure in result.figures} == {"depth-dose", "nuclides"}
 
@@ -281,37 +279,3 @@ def test_a_beam_that_leaves_has_no_range_and_says_so(phantom_file, tmp_path):
     result = run(tmp_path, {}, phantom=str(phantom_file), energy_mev=230.0, protons=2000)
     assert result.value("r80") is None
     assert "SIM-NO-RANGE" in {one.code for one in result.findings}
-
-
-def test_the_acceptance_checks_pass_and_cover_what_they_promise():
-    outcome = commission_analysis(MonteCarlo(), quick=True)
-    assert outcome.passed, [(c.name, c.value, c.comparison, c.limit) for c in outcome.checks if not c.passed]
-    names = " ".join(check.name for check in outcome.checks)
-    for topic in ("philox", "r80-water-70", "r80-water-150", "energy-balance", "yield-c11", "yield-o15"):
-        assert topic in names
-    assert "lateral-sigma" in names
-    assert "same-bits" in names
-    assert outcome.tables[0].columns == ("energy_mev", "csda_mm", "r80_mm", "deficit_mm")
-
-
-def context(seed: int = 0) -> Context[MonteCarloParams]:
-    return Context(inputs={}, params=MonteCarloParams(), seed=seed, quick=True)
-
-
-def test_a_wrong_engine_fails_its_acceptance_checks(monkeypatch):
-    """Checks that cannot fail prove nothing: another range table, random generator and thread order are noticed."""
-    true_range = commissioning.csda_range_water_mm
-    monkeypatch.setattr(commissioning, "csda_range_water_mm", lambda energy: true_range(energy) + 1.0)
-    checks, _ = commissioning._range_checks(context(), 70.0)
-    assert [check.passed for check in checks] == [True, False, True]
-    wrong = (((0, 0, 0, 0), (0, 0), (1, 2, 3, 4)),)
-    monkeypatch.setattr(commissioning, "PHILOX_ANSWERS", wrong)
-    assert not commissioning.random_checks()[0].passed
-    runs = commissioning._run
-    seeds = iter((0, 1))
-
-    def other_seed(ctx, *args, **kwargs):
-        return runs(context(next(seeds)), *args, **kwargs)
-
-    monkeypatch.setattr(commissioning, "_run", other_seed)
-    assert not commissioning._thread_check(context()).passed

@@ -59,7 +59,8 @@ def test_files_hold_what_the_numbers_say(water, tmp_path):
     assert profile.rsp == pytest.approx(np.ones(60))
     assert done.r80_mm == pytest.approx(RANGE_60_MM, abs=0.3)
     assert done.r90_mm < done.r80_mm
-    assert sum(done.energy_balance.values()) == pytest.approx(1.0, abs=1e-5)
+    # Neutrals are booked as the mean of their tables: the sum has a noise of 0.16 over the root of the protons.
+    assert sum(done.energy_balance.values()) == pytest.approx(1.0, abs=4 * 0.16 / np.sqrt(400))
     # Dose volume, depth curve and energy book are three ways to the same energy.
     dose = read_metaimage(out / "dose.mha")
     assert dose.unit == "Gy/proton"

@@ -64,7 +64,7 @@ class MonteCarlo:
             )
         artefacts = {}
         if context.out is not None:
-            artefacts = write_outputs(result, context.out, volumes=params.volumes, dose=params.dose)
+            artefacts = write_outputs(result, context.out, volumes=params.volumes, dose=params.dose_volumes)
         findings += cross_section_findings(cross_sections) + stop_findings(result, params.until_percent)
         return summary(self, result, device, findings + device_findings(context.device, device), artefacts, spread)
 

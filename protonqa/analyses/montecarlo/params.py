@@ -60,7 +60,7 @@ class MonteCarloParams(AnalysisParams):
         json_schema_extra={"unit": "%"},
     )
     beam_quality: bool = Field(False, title="LET and mean energy of the protons")
-    dose: Literal["water", "both"] = Field(
+    dose_volumes: Literal["water", "both"] = Field(
         "water", title="Dose volumes", description="To water, or to water and to the medium."
     )
     volumes: bool = Field(True, title="Write volumes of dose and nuclides")
