@@ -21,6 +21,11 @@ class TrainParams(BaseModel):
     config: Path | None = Field(None, description="Recipe (YAML); that of the shipped weights when absent.")
     out: Path = Field(description="Folder of model.safetensors, card.json and card.html.")
     training_set: Path | None = Field(None, description="Folder of the training set [default: OUT/training-set].")
+    set_only: bool = Field(False, description="Make the training set and stop; the next call goes on from there.")
+    set_workers: int | None = Field(
+        None, ge=0, le=1024, description="Local processes that simulate [default: one a core]; 0 is this process."
+    )
+    scheduler: str | None = Field(None, description="Address of a Dask scheduler that simulates instead.")
     workers: int = Field(2, ge=1, le=64, description="Members trained at once.")
     threads: int = Field(1, ge=1, le=64, description="Threads of each; the weights depend on it in their last bits.")
 
@@ -47,6 +52,48 @@ class Trained:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetMade:
+    """A training set, closed."""
+
+    folder: Path
+    rays: int
+    set_hash: str
+    seconds: float
+
+    def to_plain(self) -> dict[str, Any]:
+        """JSON types."""
+        return {
+            "training_set": str(self.folder),
+            "rays": self.rays,
+            "training_set_hash": self.set_hash,
+            "seconds": self.seconds,
+        }
+
+
+def make_set(params: TrainParams, *, progress: Callable[[float, float, str], None] | None = None) -> SetMade:
+    """Make the training set of a recipe where it is not there yet; killed at any moment, the next call goes on.
+
+    Raises
+    ------
+    InputError
+        A recipe that cannot be used, or patients that could not be computed.
+    StoreError
+        The folder cannot be written, or holds another set.
+    Cancelled
+    """
+    from protonqa.jobs.runner import backend_for
+    from protonqa.range_model.recipe import load_recipe, shipped_recipe
+    from protonqa.range_model.training_set import make_training_set
+
+    began = time.perf_counter()
+    recipe = shipped_recipe() if params.config is None else load_recipe(params.config)
+    folder = params.training_set or params.out / "training-set"
+    backend = backend_for(params.set_workers, params.scheduler)
+    manifest = make_training_set(recipe.training_set, folder, on=backend, progress=progress)
+    return SetMade(folder=folder, rays=manifest.n_ray, set_hash=manifest.set_hash, seconds=time.perf_counter() - began)
+
+
 def train(params: TrainParams, *, progress: Callable[[float, float, str], None] | None = None) -> Trained:
     """Make the training set where it is not there yet, train, calibrate, test and save.
 
@@ -61,18 +108,12 @@ def train(params: TrainParams, *, progress: Callable[[float, float, str], None] 
     from protonqa.range_model.pipeline import train_model
     from protonqa.range_model.recipe import load_recipe, shipped_recipe
     from protonqa.range_model.shards import read_training_set
-    from protonqa.range_model.training_set import make_training_set
 
     began = time.perf_counter()
     recipe = shipped_recipe() if params.config is None else load_recipe(params.config)
     simulating, training = stages(progress, (1, 1))
-    folder = params.training_set or params.out / "training-set"
-    manifest = make_training_set(
-        recipe.training_set,
-        folder,
-        progress=simulating,
-    )
-    table = read_training_set(folder)
+    made = make_set(params, progress=simulating)
+    table = read_training_set(made.folder)
     model = train_model(
         recipe.training,
         table,
@@ -84,8 +125,8 @@ def train(params: TrainParams, *, progress: Callable[[float, float, str], None] 
     )
     return Trained(
         folder=params.out,
-        rays=manifest.n_ray,
-        set_hash=manifest.set_hash,
+        rays=made.rays,
+        set_hash=made.set_hash,
         seconds=time.perf_counter() - began,
         metrics=tuple(row.model_dump(mode="json") for row in model.card.metrics),
     )

@@ -20,14 +20,36 @@ def train(
     training_set: Annotated[
         Path | None, Parameter(help="Folder of the training set [default: OUT/training-set].")
     ] = None,
+    set_only: Annotated[
+        bool, Parameter(negative="", help="Make the training set and stop; the next call goes on from there.")
+    ] = False,
+    set_workers: Annotated[
+        int | None, Parameter(help="Local processes that simulate [default: one a core]; 0 is this process.")
+    ] = None,
+    scheduler: Annotated[str | None, Parameter(help="Address of a Dask scheduler that simulates instead.")] = None,
     workers: Annotated[int, Parameter(help="Members trained at once.")] = 2,
     threads: Annotated[int, Parameter(help="Threads of each.")] = 1,
     common: Common = DEFAULT,
 ) -> int:
     """Training set, model and calibrated, carded weights; goes on where it was interrupted."""
+    from protonqa.app.train import make_set
     from protonqa.app.train import train as run
 
-    params = TrainParams(config=config, out=out, training_set=training_set, workers=workers, threads=threads)
+    params = TrainParams(
+        config=config,
+        out=out,
+        training_set=training_set,
+        set_only=set_only,
+        set_workers=set_workers,
+        scheduler=scheduler,
+        workers=workers,
+        threads=threads,
+    )
+    if params.set_only:
+        with task(common) as job:
+            made = make_set(params, progress=job.progress)
+        text = f"training set of {made.rays} rays in {made.folder}, {made.seconds:.0f} s; read data-card.md"
+        return job.finish(made.to_plain(), text=text)
     with task(common) as job:
         outcome = run(params, progress=job.progress)
     text = f"model of {outcome.rays} rays in {outcome.folder}, {outcome.seconds:.0f} s; read card.html for its errors"

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from protonqa.errors import InputError
 from protonqa.physics.nuclides import NUCLIDE_KEYS
-from protonqa.range_model.config import Settings
+from protonqa.range_model.config import Settings, canonical_hash
 from protonqa.range_model.rays import WORKING_BINS
 
 Floats32 = NDArray[np.float32]
@@ -31,16 +31,33 @@ class Channel(Settings):
     hu: float | None = None
 
 
+class Alternative(Settings):
+    """One row of the alternative production: a channel with the curve that another table of cross sections has."""
+
+    table: str
+    channel: str
+
+
 class SetSchema(Settings):
     """What every ray of a set has in common."""
 
     channels: tuple[Channel, ...] = tuple(Channel(name=key, nuclide=key) for key in NUCLIDE_KEYS)
+    alternatives: tuple[Alternative, ...] = ()
     dose_bin_mm: float = Field(0.5, gt=0.0, le=1.0)
 
     @property
     def n_dose(self) -> int:
         """Dose bins of a ray."""
         return round(WORKING_BINS / self.dose_bin_mm)
+
+    def identity(self) -> str:
+        """Hash that a shard carries; alternatives count where there are some."""
+        return canonical_hash(self.model_dump(mode="json", exclude=None if self.alternatives else {"alternatives"}))
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the other tables of cross sections that the set holds."""
+        return tuple(dict.fromkeys(one.table for one in self.alternatives))
 
     def nuclide_index(self) -> NDArray[np.int64]:
         """Row of ``NUCLIDE_KEYS`` that each channel belongs to; (n_channel,)."""
@@ -84,6 +101,19 @@ class TrainingRay:
         Marks for the tables, fixed before any training.
     protons : float
         Histories behind the ray.
+    part : str
+        ``train``, ``calibrate``, ``test`` or ``held`` (a site held out); empty where the set does not say.
+    alternative : (n_alternative, 448)
+        Production of the schema's alternatives.
+    planned_production : (n_channel, 448)
+        The same beam on the planning CT, where it was simulated: what a plan leaves one to expect. Zeros elsewhere.
+    planned_known : bool
+        Whether it was; `planned_r80_mm` is then the R80 of that simulation.
+    wepl_spread_mm : (448,)
+        SD of the planned water-equivalent depth among the neighbours of the ray.
+    r80_noise_mm, dose_noise_percent : float
+        Standard error of `r80_mm`, and of the dose in a bin (mean over bins from the surface to R80 with at least a
+        tenth of the maximum), from the batches of the simulation; NaN where it is not known.
     """
 
     anatomy: str
@@ -103,6 +133,13 @@ class TrainingRay:
     heterogeneous: bool = False
     sobp: bool = False
     protons: float = 0.0
+    part: str = ""
+    alternative: NDArray[Any] | None = None
+    planned_production: NDArray[Any] | None = None
+    planned_known: bool = False
+    wepl_spread_mm: NDArray[Any] | None = None
+    r80_noise_mm: float = float("nan")
+    dose_noise_percent: float = float("nan")
 
     def checked(self, schema: SetSchema) -> TrainingRay:
         """The ray itself when it fits `schema`.
@@ -118,9 +155,15 @@ class TrainingRay:
             "hu": (WORKING_BINS,),
             "rsp": (WORKING_BINS,),
             "dose": (schema.n_dose,),
+            "alternative": (len(schema.alternatives), WORKING_BINS),
+            "planned_production": (len(schema.channels), WORKING_BINS),
+            "wepl_spread_mm": (WORKING_BINS,),
         }
         for name, shape in shapes.items():
-            array = np.asarray(getattr(self, name))
+            value = getattr(self, name)
+            if value is None and not (name == "planned_production" and self.planned_known):
+                continue  # stands as zeros
+            array = np.asarray(value)
             if array.shape != shape:
                 raise InputError(f"training ray has a wrong {name}", got=str(array.shape), expected=str(shape))
             if not np.isfinite(array).all():
@@ -139,12 +182,32 @@ class TrainingRay:
         return self
 
 
-_ARRAYS = ("production", "hu_true", "hu", "rsp", "dose")
-_NUMBERS = ("r80_mm", "planned_r80_mm", "energy_low_mev", "energy_high_mev", "falloff_mm", "protons")
-_FLAGS = ("range_mixed", "heterogeneous", "sobp")
-_TEXTS = ("anatomy", "site", "kind")
-#: Every column of a table and of a shard.
+_ARRAYS = ("production", "hu_true", "hu", "rsp", "dose", "alternative", "planned_production", "wepl_spread_mm")
+_NUMBERS = (
+    "r80_mm",
+    "planned_r80_mm",
+    "energy_low_mev",
+    "energy_high_mev",
+    "falloff_mm",
+    "protons",
+    "r80_noise_mm",
+    "dose_noise_percent",
+)
+_FLAGS = ("range_mixed", "heterogeneous", "sobp", "planned_known")
+_TEXTS = ("anatomy", "site", "kind", "part")
+#: Every column of a table and of a shard, and those that the first sets did not have.
 COLUMNS: tuple[str, ...] = (*_ARRAYS, *_NUMBERS, *_FLAGS, *_TEXTS)
+LATER_COLUMNS: frozenset[str] = frozenset(
+    {
+        "alternative",
+        "planned_production",
+        "planned_known",
+        "wepl_spread_mm",
+        "r80_noise_mm",
+        "dose_noise_percent",
+        "part",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -169,10 +232,51 @@ class RayTable:
     anatomy: NDArray[np.str_]
     site: NDArray[np.str_]
     kind: NDArray[np.str_]
+    part: NDArray[np.str_]
+    alternative: Floats32
+    planned_production: Floats32
+    planned_known: NDArray[np.bool_]
+    wepl_spread_mm: Floats32
+    r80_noise_mm: NDArray[np.float64]
+    dose_noise_percent: NDArray[np.float64]
     content_hash: str = field(default="")
 
     def __len__(self) -> int:
         return int(self.r80_mm.size)
+
+    @property
+    def flat(self) -> NDArray[np.bool_]:
+        """Rays through tissue that is neither heterogeneous nor mixes ranges."""
+        return ~self.heterogeneous & ~self.range_mixed
+
+    def production_of(self, rows: NDArray[Any], table: str = "") -> Floats32:
+        """Production of `rows` with the curves of another table of cross sections; (n, channel, 448).
+
+        Parameters
+        ----------
+        table : str
+            One of ``schema.tables``; empty for the table of `production`.
+
+        Raises
+        ------
+        InputError
+            A table that the set does not hold.
+        """
+        made = np.asarray(self.production[rows])
+        if not table:
+            return made
+        if table not in self.schema.tables:
+            raise InputError(
+                "training set does not hold this table of cross sections",
+                got=repr(table[:40]),
+                expected=", ".join(self.schema.tables) or "none: this set has one table",
+            )
+        made = made.copy()
+        names = [channel.name for channel in self.schema.channels]
+        for i, one in enumerate(self.schema.alternatives):
+            if one.table == table:
+                made[:, names.index(one.channel)] = self.alternative[rows, i]
+        return made
 
     def select(self, rows: NDArray[Any]) -> RayTable:
         """The rays of `rows` (indices or mask)."""
@@ -184,17 +288,40 @@ class RayTable:
         """Stack checked rays; the content hash is that of the arrays."""
         if not rays:
             raise InputError("no training rays", expected="at least one ray")
-        arrays = stack_rays([ray.checked(schema) for ray in rays])
+        arrays = stack_rays([ray.checked(schema) for ray in rays], schema)
         return cls(schema=schema, content_hash=arrays_hash(arrays), **arrays)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Split:
-    """Rows of a table for training, calibration and test; no anatomy stands in two of them."""
+    """Rows of a table for training, calibration and test; no anatomy stands in two of them.
+
+    ``held`` are rows of sites that the set holds out: for tests, in rows of their own.
+    """
 
     train: NDArray[np.int64]
     calibrate: NDArray[np.int64]
     test: NDArray[np.int64]
+    held: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+
+def split_of(table: RayTable, *, seed: int, calibrate: float = 0.2, test: float = 0.15) -> Split:
+    """The parts that the set itself names, by site; where it names none, those of `split_by_anatomy`.
+
+    Raises
+    ------
+    InputError
+        A set that names parts and leaves training, calibration or test empty; and as `split_by_anatomy`.
+    """
+    if not np.char.str_len(table.part).any():
+        return split_by_anatomy(table.anatomy.tolist(), seed=seed, calibrate=calibrate, test=test)
+    rows = {name: np.flatnonzero(table.part == name) for name in ("train", "calibrate", "test", "held")}
+    empty = [name for name in ("train", "calibrate", "test") if rows[name].size == 0]
+    if empty:
+        raise InputError(
+            "training set leaves a part empty", got=f"no rays to {' and '.join(empty)}", remedy="make more patients"
+        )
+    return Split(**rows)
 
 
 def split_by_anatomy(anatomy: Iterable[str], *, seed: int, calibrate: float = 0.2, test: float = 0.15) -> Split:
@@ -223,11 +350,17 @@ def split_by_anatomy(anatomy: Iterable[str], *, seed: int, calibrate: float = 0.
     return Split(train=rows[0], calibrate=rows[1], test=rows[2])
 
 
-def stack_rays(rays: Sequence[TrainingRay]) -> dict[str, NDArray[Any]]:
-    """Columns of a table, by name."""
+def stack_rays(rays: Sequence[TrainingRay], schema: SetSchema) -> dict[str, NDArray[Any]]:
+    """Columns of a table, by name; what a ray leaves out stands as zeros."""
+    absent = {
+        "alternative": np.zeros((len(schema.alternatives), WORKING_BINS)),
+        "planned_production": np.zeros((len(schema.channels), WORKING_BINS)),
+        "wepl_spread_mm": np.zeros(WORKING_BINS),
+    }
     columns: dict[str, NDArray[Any]] = {}
     for name in _ARRAYS:
-        columns[name] = np.stack([np.asarray(getattr(r, name), dtype=np.float32) for r in rays])
+        values = [getattr(r, name) for r in rays]
+        columns[name] = np.stack([np.asarray(absent[name] if v is None else v, dtype=np.float32) for v in values])
     for name in _NUMBERS:
         columns[name] = np.array([float(getattr(r, name)) for r in rays])
     for name in _FLAGS:
@@ -235,6 +368,21 @@ def stack_rays(rays: Sequence[TrainingRay]) -> dict[str, NDArray[Any]]:
     for name in _TEXTS:
         columns[name] = np.array([str(getattr(r, name)) for r in rays])
     return columns
+
+
+def completed(arrays: dict[str, NDArray[Any]], schema: SetSchema) -> dict[str, NDArray[Any]]:
+    """Columns of an older shard with those that it does not have yet: zeros, NaN and empty text."""
+    n = int(arrays["r80_mm"].size)
+    later: dict[str, NDArray[Any]] = {
+        "alternative": np.zeros((n, len(schema.alternatives), WORKING_BINS), dtype=np.float32),
+        "planned_production": np.zeros((n, len(schema.channels), WORKING_BINS), dtype=np.float32),
+        "wepl_spread_mm": np.zeros((n, WORKING_BINS), dtype=np.float32),
+        "r80_noise_mm": np.full(n, np.nan),
+        "dose_noise_percent": np.full(n, np.nan),
+        "planned_known": np.zeros(n, dtype=bool),
+        "part": np.full(n, "", dtype="<U1"),
+    }
+    return {**later, **arrays}
 
 
 def arrays_hash(arrays: dict[str, NDArray[Any]]) -> str:

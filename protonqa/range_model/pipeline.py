@@ -18,8 +18,9 @@ from protonqa.errors import Cancelled, InputError
 from protonqa.range_model.calibration import calibrate, domain_limits, fit_lines
 from protonqa.range_model.card import ModelCard, TrainingRecord
 from protonqa.range_model.checkpoint import Checkpoint
-from protonqa.range_model.dataset import RayTable, Split, split_by_anatomy
+from protonqa.range_model.dataset import RayTable, Split, split_of
 from protonqa.range_model.evaluate import evaluate
+from protonqa.range_model.following import edge_following
 from protonqa.range_model.model_file import RangeModel, describe_tensors, model_tensors, save_model, serialise
 from protonqa.range_model.network import RangeNetwork
 from protonqa.range_model.predict import torch_threads
@@ -27,6 +28,9 @@ from protonqa.range_model.scenarios import NAMED_SCENARIOS, ScenarioConfig
 from protonqa.range_model.training import Progress, Stop, TrainConfig, train_member, trained_network
 
 CHECKPOINTS = "checkpoints"
+#: Scenarios and number of rays of the edge-following test.
+FOLLOWING: tuple[str, ...] = ("raw", "washout 5 min", "realistic ray")
+FOLLOWING_RAYS = 200
 
 _FAILURES = (
     "Rays whose protons stop at two depths (range-mixed) have no single range; their errors stand in their own row.",
@@ -79,9 +83,7 @@ def train_model(
         )
     if threads < 1 or workers < 1:
         raise InputError("threads and workers are not positive", got=f"{threads} and {workers}", expected="1 or more")
-    split = split_by_anatomy(
-        table.anatomy.tolist(), seed=config.seed, calibrate=config.calibrate_share, test=config.test_share
-    )
+    split = split_of(table, seed=config.seed, calibrate=config.calibrate_share, test=config.test_share)
     total = config.epochs * config.model.members + len(scenarios)
     states = _train_members(config, table, split, folder, start, threads, workers, _Counter(total, progress), stop)
     members = tuple(trained_network(config, state) for state in states)
@@ -92,8 +94,7 @@ def train_model(
             if progress is not None:
                 progress(total - len(scenarios) + done, total, f"test: {text}")
 
-        rows = evaluate(model, table, split.test, scenarios, seed=config.seed, progress=scored)
-    card = model.card.model_copy(update={"metrics": rows}).sealed()
+        card = _scored(model, table, split, scenarios, config.seed, scored).sealed()
     model = RangeModel(members=model.members, score=model.score, card=card)
     save_model(folder, model)
     return model
@@ -182,8 +183,8 @@ def _finish(
     recipe: dict[str, Any],
 ) -> RangeModel:
     limits = domain_limits(table, split.train, config)
-    conformal, score = calibrate(members, table, split, config, limits)
-    named = model_tensors(members, score)
+    calibrated = calibrate(members, table, split, config, limits)
+    named = model_tensors(members, calibrated.score)
     content = serialise(named)
     complete = all(state.epoch >= config.epochs for state in states)
     failures = _FAILURES if complete else (*_FAILURES, "Training was stopped by its time budget before the last epoch.")
@@ -192,7 +193,8 @@ def _finish(
         config=config.model,
         feature_schema=config.model.features.schema_hash(),
         domain=limits,
-        conformal=conformal,
+        conformal=calibrated.conformal,
+        mixing_threshold=calibrated.mixing_threshold,
         a50_lines=fit_lines(table, split.train, config, config.model.features),
         training=TrainingRecord(
             set_hash=table.content_hash,
@@ -211,7 +213,29 @@ def _finish(
         weights_bytes=len(content),
         tensors=describe_tensors(named),
     )
-    return RangeModel(members=members, score=score, card=card.sealed())
+    return RangeModel(members=members, score=calibrated.score, card=card.sealed())
+
+
+def _scored(
+    model: RangeModel,
+    table: RayTable,
+    split: Split,
+    scenarios: Mapping[str, ScenarioConfig],
+    seed: int,
+    progress: Callable[[int, int, str], object],
+) -> ModelCard:
+    """The card with what the model reaches on the test anatomies and on sites held out."""
+    rows = evaluate(model, table, split.test, scenarios, seed=seed, progress=progress)
+    for site in np.unique(table.site[split.held]).tolist():
+        held = split.held[table.site[split.held] == site]
+        rows += evaluate(model, table, held, scenarios, seed=seed, prefix=f"{site}, held out: ")
+    judged = split.test[~table.range_mixed[split.test]][:FOLLOWING_RAYS]
+    slopes = {
+        name: edge_following(model, table, judged, scenario, seed=seed)
+        for name, scenario in scenarios.items()
+        if name in FOLLOWING
+    }
+    return model.card.model_copy(update={"metrics": rows, "edge_following": slopes})
 
 
 def _counted(split: Split, anatomy: NDArray[np.str_] | None) -> dict[str, int]:

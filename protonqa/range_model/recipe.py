@@ -12,8 +12,8 @@ from ruamel.yaml.error import YAMLError
 
 from protonqa.errors import InputError
 from protonqa.range_model.config import Settings, canonical_hash
+from protonqa.range_model.set_config import TrainingSetConfig
 from protonqa.range_model.training import TrainConfig
-from protonqa.range_model.training_set import TrainingSetConfig
 
 SHIPPED_RECIPE = "shipped_recipe.yaml"
 

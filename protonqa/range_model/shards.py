@@ -19,8 +19,18 @@ from pydantic import Field, ValidationError
 
 from protonqa.durable import write_bytes_atomic, write_text_atomic
 from protonqa.errors import InputError, StoreError
+from protonqa.jobs.artefacts import CELLS
 from protonqa.range_model.config import Settings, canonical_hash
-from protonqa.range_model.dataset import COLUMNS, RayTable, SetSchema, TrainingRay, arrays_hash, stack_rays
+from protonqa.range_model.dataset import (
+    COLUMNS,
+    LATER_COLUMNS,
+    RayTable,
+    SetSchema,
+    TrainingRay,
+    arrays_hash,
+    completed,
+    stack_rays,
+)
 
 SET_VERSION = 1
 MANIFEST = "manifest.json"
@@ -40,8 +50,8 @@ def write_shard(folder: Path, name: str, rays: Sequence[TrainingRay], schema: Se
         raise InputError("shard name is not plain", got=repr(name), expected="letters, digits, - and _")
     if not rays:
         raise InputError("shard without rays", got=name, expected="at least one ray")
-    arrays = stack_rays([ray.checked(schema) for ray in rays])
-    arrays["schema_hash"] = np.array(canonical_hash(schema.model_dump(mode="json")))
+    arrays = stack_rays([ray.checked(schema) for ray in rays], schema)
+    arrays["schema_hash"] = np.array(schema.identity())
     write_bytes_atomic(folder / f"{name}.npz", _npz_bytes(arrays), label="training set shard")
     return arrays_hash(arrays)
 
@@ -78,7 +88,7 @@ def write_manifest(folder: Path, schema: SetSchema, recipe: dict[str, Any]) -> M
         How the set was made (seed, sites, beams, tables, versions): plain JSON, printed in the card.
     """
     shards = []
-    for path in sorted(folder.glob("*.npz")):
+    for path in shard_files(folder):
         arrays = _read_shard(path, schema)
         shards.append(Shard(name=path.stem, n_ray=int(arrays["r80_mm"].size), content_hash=arrays_hash(arrays)))
     if not shards:
@@ -93,6 +103,17 @@ def write_manifest(folder: Path, schema: SetSchema, recipe: dict[str, Any]) -> M
         folder / MANIFEST, manifest.model_dump_json(indent=1, by_alias=True), label="training set manifest"
     )
     return manifest
+
+
+def shard_files(folder: Path) -> list[Path]:
+    """Every shard of a set by name: in the folder itself, or each in the folder of its cell."""
+    found = [*folder.glob("*.npz"), *folder.glob(f"{CELLS}/*/*.npz")]
+    return sorted(found, key=lambda path: path.stem)
+
+
+def _shard_path(folder: Path, name: str) -> Path:
+    plain = folder / f"{name}.npz"
+    return plain if plain.is_file() else folder / CELLS / name / f"{name}.npz"
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -126,11 +147,12 @@ def read_training_set(folder: Path) -> RayTable:
     manifest = read_manifest(folder)
     parts: list[dict[str, NDArray[Any]]] = []
     for shard in manifest.shards:
-        arrays = _read_shard(folder / f"{shard.name}.npz", manifest.schema_)
+        arrays = _read_shard(_shard_path(folder, shard.name), manifest.schema_)
         if arrays_hash(arrays) != shard.content_hash:
             raise StoreError("training set shard is not the one in the manifest", got=shard.name)
         parts.append(arrays)
-    joined = {name: np.concatenate([p[name] for p in parts]) for name in parts[0] if name != "schema_hash"}
+        parts[-1] = completed(arrays, manifest.schema_)
+    joined = {name: np.concatenate([p[name] for p in parts]) for name in COLUMNS}
     return RayTable(schema=manifest.schema_, content_hash=manifest.set_hash, **joined)
 
 
@@ -146,15 +168,15 @@ def _npz_bytes(arrays: dict[str, NDArray[Any]]) -> bytes:
 
 
 def _read_shard(path: Path, schema: SetSchema) -> dict[str, NDArray[Any]]:
-    names = (*COLUMNS, "schema_hash")
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            arrays = {name: np.asarray(archive[name]) for name in names}
+            names = [name for name in COLUMNS if name not in LATER_COLUMNS or name in archive.files]
+            arrays = {name: np.asarray(archive[name]) for name in (*names, "schema_hash")}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, json.JSONDecodeError) as error:
         raise StoreError(
             "training set shard cannot be read", got=f"{path.stem}, {type(error).__name__}", remedy="make it again"
         ) from error
-    if str(arrays["schema_hash"]) != canonical_hash(schema.model_dump(mode="json")):
+    if str(arrays["schema_hash"]) != schema.identity():
         raise StoreError("training set shard has another schema", got=path.stem)
     del arrays["schema_hash"]
     return arrays
