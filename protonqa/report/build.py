@@ -23,6 +23,7 @@ from protonqa.report.document import (
     Signature,
     Verdict,
 )
+from protonqa.report.layouts import LAYOUTS
 from protonqa.report.page_one import fits_page_one
 from protonqa.report.scrub import each_text, scrubbed
 from protonqa.report.subject import ReportSubject
@@ -37,7 +38,17 @@ from protonqa.report.wording import (
     verdict_sentence,
     with_unit,
 )
-from protonqa.values import AnalysisResult, Finding, ImageFigure, LineFigure, Measurement, Severity, State, Table
+from protonqa.values import (
+    AnalysisResult,
+    BarFigure,
+    Finding,
+    ImageFigure,
+    LineFigure,
+    Measurement,
+    Severity,
+    State,
+    Table,
+)
 
 PLANNING_MARGIN = "3.5 % + 1 mm"
 ROLES = ("Performed by", "Reviewed by (medical physicist)")
@@ -72,7 +83,10 @@ def build_document(
         Facts(title="Patient and plan", rows=tuple(_subject_rows(about, anonymous)), columns=2),
         Findings(findings=findings),
     ]
-    if len(result.parts) > 1:
+    layout = LAYOUTS.get(result.analysis)
+    if layout is not None and result.state in (State.PASS, State.FAIL):
+        blocks = list(layout(result, findings))
+    elif len(result.parts) > 1:
         blocks += [_field_table(result), *_own_blocks(result)]
         for index, part in enumerate(result.parts):
             blocks += _section(part, _field_title(part, index), _action_level(result, part), compact=True)
@@ -233,7 +247,7 @@ def _own_blocks(result: AnalysisResult) -> list[Block]:
 def _section(section: AnalysisResult, title: str, action_level: float | None, *, compact: bool) -> list[Block]:
     """Map beside the measurements, then curves, then tables; a compact section fits one page."""
     maps = [_map(one, action_level) for one in section.figures if isinstance(one, ImageFigure)]
-    curves = [_curve(one, compact) for one in section.figures if isinstance(one, LineFigure)]
+    curves = [_curve(one, compact) for one in section.figures if not isinstance(one, ImageFigure)]
     numbers = _measurement_table(section)
     blocks: list[Block] = []
     if len(maps) == 1 and numbers is not None:
@@ -260,7 +274,7 @@ def _map(figure: ImageFigure, action_level: float | None) -> FigureBlock:
     return FigureBlock(figure=figure, caption=caption, size="map", note=note, action_level=action_level)
 
 
-def _curve(figure: LineFigure, compact: bool) -> FigureBlock:
+def _curve(figure: LineFigure | BarFigure, compact: bool) -> FigureBlock:
     caption = clean(figure.title or figure.name, limit=160)
     return FigureBlock(figure=figure, caption=caption, size="curve" if compact else "tall")
 

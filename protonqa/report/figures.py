@@ -17,13 +17,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure as Canvas
 
-from protonqa.report.fonts import drawable
-from protonqa.report.text import clean, visual_order
-from protonqa.values import Figure, ImageFigure, LineFigure, Mark, Series
+from protonqa.report.bars import draw_bars
+from protonqa.report.labels import INK, PALETTE, label_text
+from protonqa.values import BarFigure, Figure, ImageFigure, LineFigure, Mark, Series
 
-#: After Okabe and Ito (2008), ordered so that neighbours differ in lightness too; all legible as text.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#000000", "#AA4499", "#E69F00", "#56B4E9")
-INK = "#222222"
 GAP = "#E4E4E4"
 _MM = 1 / 25.4
 
@@ -76,6 +73,8 @@ def _rendered(
         FigureCanvasAgg(canvas)
         if isinstance(figure, ImageFigure):
             _draw_image(canvas, figure, action_level)
+        elif isinstance(figure, BarFigure):
+            draw_bars(canvas, figure)
         else:
             _draw_lines(canvas, figure)
         stream = io.BytesIO()
@@ -90,10 +89,6 @@ def _style() -> Iterator[None]:
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
         yield
-
-
-def _label(text: str) -> str:
-    return drawable(visual_order(clean(text, limit=80)))
 
 
 def _draw_image(canvas: Canvas, figure: ImageFigure, action_level: float | None) -> None:
@@ -115,11 +110,11 @@ def _draw_image(canvas: Canvas, figure: ImageFigure, action_level: float | None)
         options |= {"cmap": "viridis", "vmin": low, "vmax": max(high, low + 1e-9)}
         extend = "max" if finite.size and float(finite.max()) > options["vmax"] * (1 + 1e-9) else "neither"
     shown = axes.imshow(np.ma.masked_invalid(image), **options)
-    axes.set_xlabel(_label(figure.x_label))
-    axes.set_ylabel(_label(figure.y_label))
+    axes.set_xlabel(label_text(figure.x_label))
+    axes.set_ylabel(label_text(figure.y_label))
     axes.set_aspect("equal")
     bar = canvas.colorbar(shown, ax=axes, extend=extend, shrink=0.95, pad=0.03)
-    bar.set_label(_label(figure.unit))
+    bar.set_label(label_text(figure.unit))
     bar.outline.set_linewidth(0.6)  # type: ignore[operator]
     if figure.diverging and action_level is not None and figure.unit == "mm":
         for level in (-action_level, action_level):
@@ -135,13 +130,13 @@ def _draw_lines(canvas: Canvas, figure: LineFigure) -> None:
     if any(series.axis == "right" for series in figure.series):
         right = left.twinx()
         right.grid(visible=False)
-        right.set_ylabel(_label(figure.y2_label))
+        right.set_ylabel(label_text(figure.y2_label))
     handles = []
     for index, series in enumerate(figure.series):
         axes = right if right is not None and series.axis == "right" else left
         handles.append(_draw_series(axes, series, PALETTE[index % len(PALETTE)]))
-    left.set_xlabel(_label(figure.x_label))
-    left.set_ylabel(_label(figure.y_label))
+    left.set_xlabel(label_text(figure.x_label))
+    left.set_ylabel(label_text(figure.y_label))
     left.margins(x=0.0)
     for side in (left, right):
         if side is not None:
@@ -155,7 +150,7 @@ def _draw_lines(canvas: Canvas, figure: LineFigure) -> None:
 
 def _draw_series(axes: Axes, series: Series, colour: str) -> Any:
     x, y = np.asarray(series.x, dtype=float), np.asarray(series.y, dtype=float)
-    label = _label(series.label) or "curve"
+    label = label_text(series.label) or "curve"
     # matplotlib hides labels that begin with an underscore.
     label = f" {label}" if label.startswith("_") else label
     if series.low is not None and series.high is not None:
@@ -176,7 +171,7 @@ def _draw_marks(canvas: Canvas, axes: Axes, figure: LineFigure) -> None:
     low, high = axes.get_xlim()
     low, high = min(low, marks[0].x), max(high, marks[-1].x)
     axes.set_xlim(low, high)
-    labels = [_label(mark.label) for mark in marks]
+    labels = [label_text(mark.label) for mark in marks]
     # Room a label needs along x, as a share of the axis: its letters at this font size over the width of the figure.
     share = 0.55 * 6.8 / 72 / (0.86 * canvas.get_figwidth())
     places = [(mark.x - low) / max(high - low, 1e-9) for mark in marks]

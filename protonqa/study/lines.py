@@ -12,7 +12,7 @@ from protonqa.errors import InputError
 from protonqa.study.baselines.a50_line import FittedA50Line
 from protonqa.study.baselines.catalogue import trainable_baselines
 from protonqa.study.baselines.interface import KnownProfiles, RayProfiles
-from protonqa.study.conditions import StudyScenario
+from protonqa.study.conditions import STORED, StudyScenario
 from protonqa.study.perturb import draw_for, measured_rays
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ def fit_cell(parameters: dict[str, Any], context: CellContext) -> dict[str, Any]
     scenario = StudyScenario.model_validate(parameters["scenario"])
     table = laid_out(Path(parameters["rays"]), parameters["rays_hash"])
     table = table.select(np.arange(len(table)))
+    if scenario.cross_sections not in (STORED, *table.schema.tables):
+        scenario = scenario.model_copy(update={"cross_sections": STORED})
     with torch_threads(1):
         draw = draw_for(scenario, table, "lines", parameters["seed"])
         rays = RayProfiles.from_batch(measured_rays(scenario, table, draw))

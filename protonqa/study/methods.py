@@ -32,7 +32,8 @@ MODEL, PAPER = "model", PaperProtocol.name
 TITLES: dict[str, str] = {
     MODEL: "Range model",
     PAPER: PaperProtocol.title,
-    **{one.name: one.title for one in (*trainable_baselines(), *shift_baselines())},
+    **{one.name: one.title for one in trainable_baselines()},
+    **{one.name: one.title for one in shift_baselines()},
 }
 #: Methods that need profiles of the planning CT.
 SHIFTS: tuple[str, ...] = tuple(one.name for one in shift_baselines())

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protonqa.activity.washout import WashoutScenario
-from protonqa.errors import InputError
 from protonqa.study.conditions import STORED, StudyScenario
 
 if TYPE_CHECKING:
@@ -74,32 +73,21 @@ def expected_rays(table: RayTable, draw: ScenarioDraw, washout: str) -> RayBatch
 
 
 def expected_production(table: RayTable) -> NDArray[np.float32] | None:
-    """Nuclei that the planning CT leaves one to expect, (n, n_channel, 448); None where the set holds none."""
-    found = getattr(table, "expected_production", None)
-    if found is None or np.shape(found) != table.production.shape:
+    """Nuclei that the planning CT leaves one to expect, (n, n_channel, 448); None where no ray holds them."""
+    if not np.asarray(table.planned_known).any():
         return None
-    return np.asarray(found)
+    return np.asarray(table.planned_production)
 
 
 def with_cross_sections(table: RayTable, name: str) -> RayTable:
-    """The rays made with another set of cross sections, where they carry it.
+    """The rays made with another table of cross sections.
 
     Raises
     ------
     InputError
-        They do not.
+        They were not simulated with it.
     """
-    if name == STORED:
-        return table
-    found = getattr(table, f"production_{name}", None)
-    if found is None:
-        raise InputError(
-            "the rays were not simulated with these cross sections",
-            got=repr(name)[:40],
-            expected=STORED,
-            remedy="simulate the rays with that set, or vary cross_section_error_percent",
-        )
-    return replace(table, production=np.asarray(found))
+    return table if name == STORED else replace(table, production=table.production_of(_all(table), name))
 
 
 def _quiet(draw: ScenarioDraw, *, noise: bool) -> ScenarioDraw:
@@ -107,10 +95,9 @@ def _quiet(draw: ScenarioDraw, *, noise: bool) -> ScenarioDraw:
 
 
 def _nominal(name: str, n: int) -> WashoutScenario:
-    one = WashoutScenario(model=name)
-    factors = one.fraction_factors
-    shape = (n, *np.shape(factors)[1:])
-    return WashoutScenario(model=name, fraction_factors=np.ones(shape), half_life_factors=np.ones(shape))
+    fractions, _ = WashoutScenario(model=name).group_parameters()
+    factors = np.ones((n, *fractions.shape[1:]))
+    return WashoutScenario(model=name, fraction_factors=factors, half_life_factors=factors)
 
 
 def _all(table: RayTable) -> Rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,10 +50,14 @@ def table_of_profiles(profiles: Sequence[ProfileFile]) -> RayTable:
     if len(expected) != len(rays):
         return table
     plan = RayTable.from_rays(expected, schema)
-    changes: dict[str, Any] = {"hu": plan.hu, "rsp": plan.rsp, "planned_r80_mm": plan.r80_mm}
-    if hasattr(table, "expected_production"):
-        changes["expected_production"] = plan.production
-    return replace(table, **changes)
+    return replace(
+        table,
+        hu=plan.hu,
+        rsp=plan.rsp,
+        planned_r80_mm=plan.r80_mm,
+        planned_production=plan.production,
+        planned_known=np.ones(len(table), dtype=bool),
+    )
 
 
 def _ray(profile: DepthProfile, anatomy: str, about: ProfileFile) -> TrainingRay:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -11,17 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from protonqa.durable import write_bytes_atomic, write_text_atomic
 from protonqa.errors import InputError, StoreError
+from protonqa.jobs.crew import Backend
+from protonqa.range_model.dataset import RayTable, SetSchema, Split, arrays_hash, split_of
+from protonqa.range_model.set_config import TrainingSetConfig
+from protonqa.range_model.shards import read_manifest, read_training_set
+from protonqa.range_model.training_set import make_training_set
+from protonqa.study.profile_rays import table_of_profiles
 from protonqa.values import Finding, Severity
 
 if TYPE_CHECKING:
     from protonqa.range_model.card import ModelCard
-    from protonqa.range_model.dataset import RayTable
     from protonqa.study.settings import RaySource
 
-Progress = Callable[[int, int, str], None]
+Progress = Callable[[float, float, str], None]
 LAYOUT = "rays.json"
 
 
@@ -36,7 +43,15 @@ class StudyRays:
 
 
 def open_rays(
-    source: RaySource, card: ModelCard, work: Path, *, seed: int, line_rays: int, progress: Progress | None = None
+    source: RaySource,
+    card: ModelCard,
+    work: Path,
+    *,
+    seed: int,
+    line_rays: int,
+    on: Backend | None = None,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
 ) -> StudyRays:
     """Read, simulate or convert the rays of a study.
 
@@ -46,6 +61,8 @@ def open_rays(
         Of the model under study: it knows which anatomies it learned from.
     work : Path
         Twins are simulated into ``work/twins``; a killed simulation goes on there.
+    on : Backend, optional
+        Who simulates twins.
 
     Raises
     ------
@@ -57,10 +74,11 @@ def open_rays(
     if source.set is not None:
         found = _of_set(source, source.set, card)
     elif source.twins is not None:
-        found = _of_twins(source.twins, work / "twins", card, progress)
+        recipe = _recipe(source.twins, card)
+        manifest = make_training_set(recipe, work / "twins", on=on, progress=progress, cancelled=cancelled)
+        facts = {"source": "twins simulated for this study", "set_hash": manifest.set_hash, "recipe": manifest.recipe}
+        found = StudyRays(table=read_training_set(work / "twins"), lines=None, facts=facts)
     else:
-        from protonqa.study.profile_rays import table_of_profiles
-
         table = table_of_profiles(source.profiles)
         found = StudyRays(table=table, lines=None, facts={"source": "profile tables", "set_hash": table.content_hash})
     if source.lines is not None:
@@ -72,8 +90,6 @@ def open_rays(
 
 
 def _of_set(source: RaySource, folder: Path, card: ModelCard) -> StudyRays:
-    from protonqa.range_model.shards import read_manifest, read_training_set
-
     manifest = read_manifest(folder)
     table = read_training_set(folder)
     facts = {"source": "closed set", "set_hash": manifest.set_hash}
@@ -84,44 +100,54 @@ def _of_set(source: RaySource, folder: Path, card: ModelCard) -> StudyRays:
         raise InputError(
             "these anatomies were seen by the training of the model",
             got=f"part {source.part}",
-            expected="part test",
+            expected="part test, held or unseen",
             remedy="set allow_training: true to study them nevertheless",
         )
     split = _split(table, card)
-    rows = {"test": split.test, "calibrate": split.calibrate, "train": split.train}.get(source.part)
-    chosen = table if rows is None else table.select(rows)
+    rows = {
+        "test": split.test,
+        "held": split.held,
+        "unseen": np.sort(np.concatenate([split.test, split.held])),
+        "calibrate": split.calibrate,
+        "train": split.train,
+        "all": np.arange(len(table)),
+    }[source.part]
+    if rows.size == 0:
+        raise InputError("the set has no rays of this part", got=f"part {source.part}", expected="part test")
     text = "Anatomies of the training are among these rays: errors and intervals flatter the model."
     seen = Finding(severity=Severity.CRITICAL, code="STUDY-TRAINING-RAYS", text=text)
     return StudyRays(
-        table=chosen,
+        table=table.select(rows),
         lines=table.select(split.train),
         facts={**facts, "part": source.part},
         findings=(seen,) if learned else (),
     )
 
 
-def _of_twins(recipe: Mapping[str, Any], folder: Path, card: ModelCard, progress: Progress | None) -> StudyRays:
-    from pydantic import ValidationError
+def _recipe(given: Mapping[str, Any], card: ModelCard) -> TrainingSetConfig:
+    """The recipe of fresh twins: all of them for the study, so all are held out and simulated on the planning CT too.
 
-    from protonqa.range_model.shards import read_training_set
-    from protonqa.range_model.training_set import TrainingSetConfig, make_training_set
-
+    Raises
+    ------
+    InputError
+        A recipe that is wrong, or the seed of the training.
+    """
     try:
-        config = TrainingSetConfig.model_validate(dict(recipe))
+        config = TrainingSetConfig.model_validate(dict(given))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(one) for one in first["loc"])
-        known = ", ".join(TrainingSetConfig.model_fields)
         raise InputError(
-            f"recipe of the twins is wrong at {place}", got=str(first["msg"])[:120], expected=known
+            f"recipe of the twins is wrong at {place}",
+            got=str(first["msg"])[:120],
+            expected=", ".join(TrainingSetConfig.model_fields),
         ) from error
-    manifest = make_training_set(config, folder, progress=progress)
-    if _is_own(manifest.set_hash, manifest.recipe, card):
+    if _is_own("", {"seed": config.seed}, card):
         raise InputError(
             "these twins are those the model was trained on", got=f"seed {config.seed}", remedy="choose another seed"
         )
-    facts = {"source": "twins simulated for this study", "set_hash": manifest.set_hash, "recipe": manifest.recipe}
-    return StudyRays(table=read_training_set(folder), lines=None, facts=facts)
+    sites = {name: site.model_copy(update={"held_out": True}) for name, site in config.sites.items()}
+    return config.model_copy(update={"sites": sites})
 
 
 def _is_own(set_hash: str, recipe: Mapping[str, Any], card: ModelCard) -> bool:
@@ -132,13 +158,11 @@ def _is_own(set_hash: str, recipe: Mapping[str, Any], card: ModelCard) -> bool:
     )
 
 
-def _split(table: RayTable, card: ModelCard) -> Any:
+def _split(table: RayTable, card: ModelCard) -> Split:
     """The split of the training, as the card remembers it."""
-    from protonqa.range_model.dataset import split_by_anatomy
-
     config = card.training.config
-    return split_by_anatomy(
-        table.anatomy.tolist(),
+    return split_of(
+        table,
         seed=card.training.seed,
         calibrate=float(config["calibrate_share"]),
         test=float(config["test_share"]),
@@ -146,8 +170,6 @@ def _split(table: RayTable, card: ModelCard) -> Any:
 
 
 def _line_rows(folder: Path, card: ModelCard) -> RayTable:
-    from protonqa.range_model.shards import read_manifest, read_training_set
-
     manifest, table = read_manifest(folder), read_training_set(folder)
     own = _is_own(manifest.set_hash, manifest.recipe, card)
     return table.select(_split(table, card).train) if own else table
@@ -182,8 +204,6 @@ def lay_out(table: RayTable, folder: Path) -> str:
     StoreError
         The folder cannot be written.
     """
-    from protonqa.range_model.dataset import arrays_hash
-
     arrays = {f.name: np.ascontiguousarray(getattr(table, f.name)) for f in _columns(table)}
     digest = arrays_hash(arrays)
     layout = {"hash": digest, "columns": sorted(arrays), "schema": table.schema.model_dump(mode="json")}
@@ -204,8 +224,6 @@ def laid_out(folder: Path, digest: str) -> RayTable:
     StoreError
         Another table, or a damaged one.
     """
-    from protonqa.range_model.dataset import RayTable, SetSchema
-
     layout = _layout(folder)
     if layout.get("hash") != digest:
         raise StoreError("the rays of the study are not there or were changed", remedy="run the study again")
@@ -232,7 +250,7 @@ def rays_of(table: RayTable, anatomy: str) -> tuple[NDArray[np.int64], RayTable]
     rows = np.flatnonzero(np.asarray(table.anatomy) == anatomy)
     if rows.size == 0:
         raise InputError("the study has no rays of this anatomy", got=anatomy[:40])
-    kept = {f.name: np.array(getattr(table, f.name)[rows]) for f in _columns(table)}
+    kept: dict[str, Any] = {f.name: np.array(getattr(table, f.name)[rows]) for f in _columns(table)}
     return rows, replace(table, **kept)
 
 
@@ -252,8 +270,6 @@ def _layout(folder: Path) -> dict[str, Any]:
 
 
 def _npy(array: NDArray[Any]) -> bytes:
-    import io
-
     stream = io.BytesIO()
     np.save(stream, array, allow_pickle=False)
     return stream.getvalue()

@@ -19,7 +19,7 @@ from protonqa.jobs.runner import replay_cell, run_job
 from protonqa.jobs.table import Job
 from protonqa.study.cell import CellRays, computed, decoded, open_model
 from protonqa.study.columns import RayFacts, scenario_answers
-from protonqa.study.conditions import scenarios_of
+from protonqa.study.conditions import STORED, StudyScenario, scenarios_of
 from protonqa.study.jobs import Setting, Weights, ask_job, fit_job
 from protonqa.study.lines import lines_of_card
 from protonqa.study.methods import LINES, PAPER, SHIFTS
@@ -92,12 +92,20 @@ def run_study(
     paper = None if study.paper_protocol is None else open_model(study.paper_protocol)
     stages[0](0, 1, "rays of the study")
     opened = open_rays(
-        study.rays, model.card, work, seed=study.seed, line_rays=study.line_rays, progress=_counted(stages[0])
+        study.rays,
+        model.card,
+        work,
+        seed=study.seed,
+        line_rays=study.line_rays,
+        on=on,
+        progress=stages[0],
+        cancelled=cancelled,
     )
     study, left_out = _possible(study, opened)
+    scenarios, lacking = _simulated(scenarios_of(study), opened)
     setting = Setting(
         study=study,
-        scenarios=scenarios_of(study),
+        scenarios=scenarios,
         anatomies=tuple(sorted(set(opened.table.anatomy.tolist()))),
         rays=work / RAYS,
         rays_hash=lay_out(opened.table, work / RAYS),
@@ -124,7 +132,7 @@ def run_study(
         rays=facts,
         facts={**opened.facts, "model": model.card.name, "weights_sha256": model.card.weights_sha256},
         summary=summary,
-        findings=(*opened.findings, *left_out, *_failures(report.failed, work / ASK_FOLDER)),
+        findings=(*opened.findings, *left_out, *lacking, *_failures(report.failed, work / ASK_FOLDER)),
         folder=work / ASK_FOLDER,
         results_hash=results_hash(work / ASK_FOLDER),
         failed=report.failed,
@@ -215,6 +223,19 @@ def _possible(study: StudyConfig, opened: StudyRays) -> tuple[StudyConfig, tuple
     return study.model_copy(update={"methods": kept}), findings
 
 
+def _simulated(
+    scenarios: tuple[StudyScenario, ...], opened: StudyRays
+) -> tuple[tuple[StudyScenario, ...], tuple[Finding, ...]]:
+    """The scenarios whose cross sections the rays were simulated with, and what to say about the others."""
+    tables = (STORED, *opened.table.schema.tables)
+    lacking = sorted({one.cross_sections for one in scenarios} - set(tables))
+    if not lacking:
+        return scenarios, ()
+    kept = tuple(one for one in scenarios if one.cross_sections in tables)
+    text = f"Scenarios with cross sections {', '.join(lacking)} left out: the rays hold {', '.join(tables)}."
+    return kept, (Finding(severity=Severity.WARNING, code="STUDY-CROSS-SECTIONS", text=text),)
+
+
 def _lines(
     setting: Setting,
     of_card: Mapping[str, Any],
@@ -256,10 +277,6 @@ def _stage(progress: Progress | None, low: float, high: float) -> Progress:
             progress(low + (high - low) * min(done / max(total, 1e-9), 1.0), 1.0, text)
 
     return part
-
-
-def _counted(stage: Progress) -> Callable[[int, int, str], None]:
-    return lambda done, total, text: stage(done, total, text)
 
 
 def _told(stage: Progress) -> Callable[[JobProgress], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -9,10 +10,10 @@ from typing import Any, Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from protonqa.errors import InputError
-from protonqa.phantom.yaml_lines import LinedDocument, Location, checked, read_yaml
 from protonqa.range_model.config import Settings
 from protonqa.range_model.scenarios import NAMED_SCENARIOS
 from protonqa.study.conditions import AXES, Condition, Level
+from protonqa.yaml_lines import LinedDocument, checked, known_keys, read_yaml
 
 TEMPLATE = "template.yaml"
 #: More scenarios than anybody will read are a slip in the grid.
@@ -31,8 +32,8 @@ Method = Literal[
     "profile-match-poisson",
     "pearson",
 ]
-METHODS: tuple[str, ...] = get_args(Method)
-Part = Literal["test", "calibrate", "train", "all"]
+METHODS: tuple[Method, ...] = get_args(Method)
+Part = Literal["test", "held", "unseen", "calibrate", "train", "all"]
 Measure = Literal["range_mae_mm", "range_sd_mm", "range_p95_mm"]
 
 
@@ -57,9 +58,10 @@ class RaySource(Settings):
     set : Path or None
         Folder of a closed set. Where the model was trained on it, ``part`` says which anatomies are studied.
     twins : dict or None
-        Recipe of a set to simulate: the keys of ``training_set`` in a training recipe.
+        Recipe of a set to simulate: the keys of ``training_set`` in a training recipe. All its patients are studied.
     profiles : tuple of ProfileFile
-    part : {"test", "calibrate", "train", "all"}
+    part : {"test", "held", "unseen", "calibrate", "train", "all"}
+        ``held`` are sites that the training left out, ``unseen`` both.
     allow_training : bool
         Without it, anatomies the model learned from are refused.
     lines : Path or None
@@ -198,26 +200,9 @@ def load_study(path: Path) -> StudyConfig:
 def study_from_text(text: str, folder: Path) -> StudyConfig:
     """A study from YAML text; raises InputError as `load_study`."""
     document = read_yaml(text, "study")
-    config = checked(document, StudyConfig, "study", _known_keys)
+    config = checked(document, StudyConfig, "study", partial(known_keys, StudyConfig))
     _check_levels(config, document)
     return _with_folder(config, folder)
-
-
-_MODELS: dict[str, type[Settings]] = {
-    "": StudyConfig,
-    "rays": RaySource,
-    "profiles": ProfileFile,
-    "base": Condition,
-    "bootstrap": Bootstrap,
-    "tornado": Tornado,
-}
-
-
-def _known_keys(location: Location) -> tuple[str, ...]:
-    """Keys of the mapping at `location`: the last part with a model of its own says which."""
-    names = [str(part) for part in location if isinstance(part, str)]
-    model = _MODELS.get(names[-1] if names else "")
-    return tuple(model.model_fields) if model is not None else ()
 
 
 def _check_levels(config: StudyConfig, document: LinedDocument) -> None:

@@ -2,12 +2,15 @@
 
 from protonqa.values.calibration import BeamModel, Hlut
 from protonqa.values.case import Case, DoseImage, PatientIdentity, PetImage, PetTiming, SeriesInfo
+from protonqa.values.collections import CaseTable, ImageSeries, ImageSet, TextDocument, TrainedModel
 from protonqa.values.depth_profile import DepthProfile
 from protonqa.values.grid import UNITS, Grid, Volume
 from protonqa.values.plan import PATIENT_POSITIONS, Beam, EnergyLayer, IonPlan, RangeShifter
 from protonqa.values.profiles import ProfileSet
 from protonqa.values.result import (
     AnalysisResult,
+    Bar,
+    BarFigure,
     Figure,
     Finding,
     ImageFigure,
@@ -25,9 +28,12 @@ __all__ = [
     "PATIENT_POSITIONS",
     "UNITS",
     "AnalysisResult",
+    "Bar",
+    "BarFigure",
     "Beam",
     "BeamModel",
     "Case",
+    "CaseTable",
     "DepthProfile",
     "DoseImage",
     "EnergyLayer",
@@ -36,6 +42,8 @@ __all__ = [
     "Grid",
     "Hlut",
     "ImageFigure",
+    "ImageSeries",
+    "ImageSet",
     "IonPlan",
     "LineFigure",
     "Mark",
@@ -50,6 +58,8 @@ __all__ = [
     "Severity",
     "State",
     "Table",
+    "TextDocument",
     "Timeline",
+    "TrainedModel",
     "Volume",
 ]

@@ -129,7 +129,30 @@ class ImageFigure:
     limit: float | None = None
 
 
-Figure = LineFigure | ImageFigure
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """One bar from `low` to `high`, with a word at each end."""
+
+    label: str
+    low: float
+    high: float
+    low_label: str = ""
+    high_label: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BarFigure:
+    """Horizontal bars, the first at the top, about a base line: what each factor does."""
+
+    name: str
+    title: str
+    x_label: str
+    y_label: str
+    bars: tuple[Bar, ...]
+    base: float | None = None
+
+
+Figure = LineFigure | ImageFigure | BarFigure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -1,0 +1,49 @@
+"""The sensitivity study as an analysis: how far range and interval can be trusted, and what disturbs them most."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from protonqa.analyses.interface import Commissioning, Context, Input
+from protonqa.analyses.sensitivity_study.params import StudyParams
+from protonqa.values import AnalysisResult
+
+
+class SensitivityStudy:
+    """Rays with known truth under drawn conditions, asked of the range model and of every simple alternative."""
+
+    name = "sensitivity-study"
+    title = "Sensitivity study"
+    version = "1.0"
+    inputs: tuple[Input, ...] = ()
+    Params = StudyParams
+
+    def run(self, context: Context[StudyParams]) -> AnalysisResult:
+        """Compute the study of a file; what is finished in ``work`` is kept and not computed again."""
+        from protonqa.errors import InputError
+        from protonqa.jobs.runner import backend_for
+        from protonqa.study.result import study_result
+        from protonqa.study.run import run_study
+        from protonqa.study.settings import load_study
+
+        params = context.params
+        if not params.study:
+            raise InputError("no study file was given", expected="a YAML file", remedy="protonqa study template")
+        study = load_study(Path(params.study))
+        backend = backend_for(params.workers, params.scheduler)
+        with tempfile.TemporaryDirectory(prefix="protonqa-study-") as scratch:
+            outcome = run_study(
+                study,
+                Path(params.work or scratch).resolve(),
+                on=backend,
+                progress=context.progress,
+                cancelled=context.is_cancelled,
+            )
+            return study_result(outcome, context.out)
+
+    def commission(self, context: Context[StudyParams]) -> Commissioning:
+        """A small study on rays of known truth: replayed cells, known errors and known coverage come back."""
+        from protonqa.analyses.sensitivity_study.commissioning import commission
+
+        return commission(context)
