@@ -20,9 +20,9 @@ Floats = NDArray[np.float64]
 #: Water ranges (mm) of 70 and 230 MeV.
 RANGE_LOW_MM, RANGE_HIGH_MM = 40.8, 329.0
 _LAYER_SIGMAS = 1.6
-#: Spots of a square field: so close and so small that its fluence is even within 0.2 %, and that the order in which
-#: histories visit the spots gives every column its protons to one or two.
-SPOT_PITCH_MM, SPOT_SIGMA_MM = 1.0, 0.6
+#: Spots of a square field, inside the voxels and not on their edges: histories visit them in an order that gives every
+#: column its protons to one or two, and scattering makes the comb even within millimetres.
+SPOT_PITCH_MM, SPOT_SIGMA_MM = 1.0, 0.2
 
 
 class BeamDraw(Settings):
@@ -83,7 +83,7 @@ def draw_beam(
     gantry, couch = float(rng.uniform(0.0, 360.0)), float(np.clip(rng.normal(0.0, 12.0), -30.0, 30.0))
     aim = rng.uniform(-0.6, 0.6, 3)
     modulation = float(rng.uniform(0.15, 0.6))
-    half = float(rng.uniform(*config.field_half_mm))
+    half = float(round(rng.uniform(*config.field_half_mm)))
     factors = 1.0 + np.clip(rng.normal(0.0, 0.5, 2), -1.0, 1.0) * config.rsp_error
     if site == SLAB:
         gantry, couch, aim = 0.0, 0.0, np.zeros(3)
@@ -139,7 +139,7 @@ def source_of(grid: Grid, draw: BeamDraw, range_mm: float) -> tuple[Source, floa
     energies = np.asarray(energy_from_range_water_mev(ranges), dtype=np.float64)
     size_x, size_y, size_z = grid.size_mm
     if draw.kind == "field":
-        n = round(2 * draw.half_mm / SPOT_PITCH_MM)
+        n = 2 * round(draw.half_mm / SPOT_PITCH_MM)
         line = (np.arange(n) - (n - 1) / 2) * SPOT_PITCH_MM
         sigma = SPOT_SIGMA_MM
     else:

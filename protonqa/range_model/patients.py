@@ -18,7 +18,8 @@ AIR_HU = -1000.0
 VOXEL_MM = 2.0
 #: Of slab phantoms: outer size of the tissue along the beam, and across.
 _SLAB_LONG_MM, _SLAB_WIDE_MM = 380.0, 100.0
-_SLAB_TISSUES_HU = (-750.0, -90.0, -20.0, 50.0, 120.0, 400.0, 900.0, 1300.0)
+_SOFT_HU, _OTHER_HU = (-100.0, -60.0, 0.0, 50.0, 120.0), (-750.0, 400.0, 900.0, 1300.0)
+_SOFT_ONLY_SHARE = 0.45
 #: Smooth CT numbers and noise of slab phantoms.
 _SLAB_NOISE_HU = (2.0, 20.0)
 
@@ -70,6 +71,7 @@ def _slab_patient(seed: int) -> Patient:
     depth = (np.arange(grid.shape[1]) - first + 0.5)[None, :, None] * VOXEL_MM
     across = ((np.arange(n_wide) - 0.5 * (n_wide - 1)) * VOXEL_MM)[None, None, :]
     hu = np.full(grid.shape, rng.uniform(-110.0, 80.0), dtype=np.float32)
+    tissues = _SOFT_HU if rng.uniform() < _SOFT_ONLY_SHARE else (*_SOFT_HU, *_OTHER_HU)
     for _ in range(int(rng.integers(0, 5))):
         start, length = rng.uniform(0.0, 260.0), rng.uniform(2.0, 28.0)
         shape, edge, slope = rng.uniform(), rng.uniform(-10.0, 10.0), rng.uniform(-0.7, 0.7)
@@ -77,7 +79,7 @@ def _slab_patient(seed: int) -> Patient:
         inside = (depth >= front) & (depth < front + length)
         if 0.55 < shape <= 0.8:
             inside = inside & (across > edge)
-        np.copyto(hu, np.float32(rng.choice(_SLAB_TISSUES_HU) + rng.uniform(-20.0, 20.0)), where=inside)
+        np.copyto(hu, np.float32(rng.choice(tissues) + rng.uniform(-20.0, 20.0)), where=inside)
     body = np.broadcast_to((depth > 0) & (depth < _SLAB_LONG_MM), grid.shape)
     hu[~body] = AIR_HU
     noise = rng.uniform(*_SLAB_NOISE_HU) * rng.standard_normal(grid.shape)

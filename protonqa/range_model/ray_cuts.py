@@ -189,6 +189,8 @@ def _unusable(truth: Truth | NotEvaluable, line: _Line, true_rsp: Floats, worst_
     place = (line.first or 0) + int(truth.r80_mm / step)
     if truth.r80_mm < LEAST_R80_MM:
         return "shallow"
+    if truth.r80_mm > WORKING_BINS - 20.0:
+        return "too deep"
     if place > line.last or place + 1 >= true_rsp.size:
         return "leaves the body"
     if true_rsp[max(place - round(2 / step), 0) : place + round(2 / step) + 1].min() < LEAST_RSP:

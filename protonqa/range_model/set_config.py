@@ -41,7 +41,7 @@ def _default_sites() -> dict[str, SiteConfig]:
         "abdomen": SiteConfig(patients=50),
         "head": SiteConfig(patients=35),
         "pelvis": SiteConfig(patients=35),
-        SLAB: SiteConfig(patients=60, fields=(0, 0), pencils=(5, 5)),
+        SLAB: SiteConfig(patients=80, fields=(0, 0), pencils=(5, 5)),
     }
 
 
@@ -66,7 +66,7 @@ class TrainingSetConfig(Settings):
     planned_share: float = Field(1.0, ge=0.0, le=1.0)
     sobp_share: float = Field(0.5, ge=0.0, le=1.0)
     #: Share of beams of twins that are aimed at a target as a clinic would; the others come from and go anywhere.
-    clinical_share: float = Field(0.6, ge=0.0, le=1.0)
+    clinical_share: float = Field(0.7, ge=0.0, le=1.0)
     #: Share of patients who are treated on another day than the planning CT shows.
     other_day_share: float = Field(0.6, ge=0.0, le=1.0)
     #: Largest relative error of the planning CT's stopping power, of soft tissue and of bone each.

@@ -133,11 +133,13 @@ def rays_of_cell(
         context.check_cancelled()
         try:
             aim = aim_beam(patient, draw)
-        except InputError:
-            aim = None  # no drawn target of this patient fits the machine
-        scene = None if aim is None else make_scene(patient, aim, draw)
+            scene = None if aim is None else make_scene(patient, aim, draw)
+        except InputError as error:
+            # Such as: no drawn target of this patient fits the machine.
+            lost[f"beam: {error.what}"] += 1
+            continue
         if scene is None:
-            lost["beam finds no range"] += 1
+            lost["beam: no range of 70 to 230 MeV ends in the body"] += 1
             continue
         yield from _rays_of_beam(scene, cell_draw, draw, settings, context, lost)
 
