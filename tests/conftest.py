@@ -25,6 +25,17 @@ def reference_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_data_folder(tmp_path_factory: pytest.TempPathFactory) -> Generator[Path, None, None]:
+    """No test, and no process a test starts, ever writes into the results of who runs it."""
+    folder = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PROTONQA_DATA_DIR", str(folder))
+        patch.delenv("PROTONQA_STORE", raising=False)
+        patch.delenv("PROTONQA_PSEUDONYM_KEY", raising=False)
+        yield folder
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """With PROTONQA_REQUIRE_REFERENCE_DATA=1 a test that needs reference data and skips, for any reason, has failed."""

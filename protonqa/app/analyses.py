@@ -17,6 +17,7 @@ from protonqa.analyses.run_folder import prove_writable, staged_folder
 from protonqa.analyses.runner import check_params, run_analysis
 from protonqa.app.inputs import load_inputs
 from protonqa.app.progress import Cancel, Progress, stages
+from protonqa.app.recording import Recorder
 from protonqa.device import CPU, Device
 from protonqa.errors import InputError
 from protonqa.files.atomic import write_text_atomic
@@ -84,8 +85,9 @@ def run(
     device: Device = CPU,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
+    record: Recorder | None = None,
 ) -> AnalysisResult:
-    """Read the inputs, run the analysis, publish result, report and manifest.
+    """Read the inputs, run the analysis, publish result, report and manifest; store it where `record` is given.
 
     Raises
     ------
@@ -104,7 +106,7 @@ def run(
     reading, running = stages(progress, (1, 9))
     reading(0, 1, "reading")
     values, findings = load_inputs(loaded.analysis.inputs, params.inputs)
-    return run_into_folder(
+    result = run_into_folder(
         loaded,
         values,
         checked,
@@ -117,6 +119,9 @@ def run(
         report=params.report,
         anonymous=params.anonymous,
     )
+    if record is not None:
+        record.result(result, values=values, paths=params.inputs, out=params.out)
+    return result
 
 
 def run_into_folder(
@@ -189,8 +194,9 @@ def commission(
     device: Device = CPU,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
+    record: Recorder | None = None,
 ) -> CommissioningRun:
-    """Run acceptance tests; a failing one never stops the others.
+    """Run acceptance tests; a failing one never stops the others. Outcomes are stored where `record` is given.
 
     Raises
     ------
@@ -213,6 +219,10 @@ def commission(
             )
         run = CommissioningRun(outcomes=outcomes)
         write_text_atomic(folder / COMMISSIONING, json.dumps(run.to_plain(), allow_nan=False, indent=1) + "\n")
+    if record is not None:
+        for one in loaded:
+            name, version = one.analysis.name, one.analysis.version
+            record.acceptance_test(name, version, outcomes[name], device=device, seed=seed, quick=params.quick)
     return run
 
 

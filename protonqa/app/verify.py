@@ -14,6 +14,7 @@ from protonqa.analyses.runner import check_params
 from protonqa.app.analyses import run_into_folder
 from protonqa.app.inputs import load_inputs
 from protonqa.app.progress import stages
+from protonqa.app.recording import Recorder
 from protonqa.device import CPU, Device
 from protonqa.values import AnalysisResult, Finding, Severity
 
@@ -60,8 +61,12 @@ def verify(
     seed: int = 0,
     device: Device = CPU,
     progress: Callable[[float, float, str], None] | None = None,
+    record: Recorder | None = None,
 ) -> AnalysisResult:
-    """Read, verify and write result, report and manifest; raises as ``protonqa.app.analyses.run``."""
+    """Read, verify and write result, report and manifest; raises as ``protonqa.app.analyses.run``.
+
+    With `record` the result also says when this version was last commissioned on this device, and is stored.
+    """
     loaded = load_analysis("range-verification")
     inputs, params = command.split()
     checked = check_params(loaded.analysis, params)
@@ -69,7 +74,9 @@ def verify(
     reading, running = stages(progress, (1, 9))
     reading(0, 1, "reading")
     values, findings = load_inputs(loaded.analysis.inputs, inputs)
-    return run_into_folder(
+    if record is not None:
+        findings += record.commissioning(loaded.analysis.name, loaded.analysis.version, device)
+    result = run_into_folder(
         loaded,
         values,
         checked,
@@ -80,6 +87,9 @@ def verify(
         findings=findings + _unused(command),
         anonymous=command.anonymous,
     )
+    if record is not None:
+        record.result(result, values=values, paths=inputs, out=command.out)
+    return result
 
 
 def _unused(command: VerifyCommand) -> tuple[Finding, ...]:

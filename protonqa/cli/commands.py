@@ -31,6 +31,8 @@ COMMANDS = (
     Command("run", "protonqa.cli.run:run", "Run an analysis on files.", own_help=True),
     Command("analyses", "protonqa.cli.analyses:analyses", "List the analyses, their inputs and parameters."),
     Command("commission", "protonqa.cli.commission:commission", "Acceptance tests with known truth."),
+    Command("history", "protonqa.cli.history:app", "Past results: list, show, compare, amend, back up, export."),
+    Command("trend", "protonqa.cli.trend:trend", "Control charts of past results, by machine, site or field."),
     Command("benchmark", "protonqa.cli.benchmark:benchmark", "Speed of this computer."),
     Command("doctor", "protonqa.cli.doctor:doctor", "What this computer has, and whether it computes correctly."),
 )

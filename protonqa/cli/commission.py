@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from protonqa.analyses.interface import Check, Commissioning
 from protonqa.cli.common import DEFAULT, Common
+from protonqa.cli.storing import STORING, Storing, with_record
 from protonqa.cli.task import task
 
 
@@ -17,6 +18,7 @@ def commission(
     out: Path,
     quick: Annotated[bool, Parameter(negative="")] = False,
     plugins: Annotated[tuple[str, ...] | None, Parameter(consume_multiple=True, negative="")] = None,
+    storing: Storing = STORING,
     common: Common = DEFAULT,
 ) -> int:
     """Acceptance tests with known truth: measured against limit. Exits 1 when a check fails.
@@ -36,10 +38,10 @@ def commission(
     from protonqa.app.analyses import commission as run_commission
 
     params = CommissionParams(names=names, quick=quick, out=out, plugins=plugins)
-    with task(common) as job:
-        outcome = run_commission(params, seed=common.seed, device=job.device, progress=job.progress)
-    text = "\n".join(_text(name, one) for name, one in outcome.outcomes.items())
-    return job.finish(outcome.to_plain(), text=text, code=0 if outcome.passed else 1)
+    with task(common) as job, storing.recorder() as record:
+        outcome = run_commission(params, seed=common.seed, device=job.device, progress=job.progress, record=record)
+    text = with_record("\n".join(_text(name, one) for name, one in outcome.outcomes.items()), record)
+    return job.finish({**outcome.to_plain(), **record.to_plain()}, text=text, code=0 if outcome.passed else 1)
 
 
 def _text(name: str, outcome: Commissioning) -> str:

@@ -15,11 +15,12 @@ from protonqa.analyses.interface import Analysis, AnalysisParams
 from protonqa.cli.common import DEFAULT, Common
 from protonqa.cli.frame import invoke
 from protonqa.cli.result_text import result_text
+from protonqa.cli.storing import STORING, Storing, with_record
 from protonqa.cli.task import task
 from protonqa.errors import InputError, PluginError
 
 _RESERVED = frozenset(
-    {"out", "param", "params", "report", "anonymous", "plugins", "json", "device", "seed", "progress"}
+    {"out", "param", "params", "report", "anonymous", "plugins", "json", "device", "seed", "progress", "store", "label"}
 )
 _INPUTS, _PARAMETERS = Group("Inputs", sort_key=1), Group("Parameters of the analysis", sort_key=2)
 
@@ -94,10 +95,11 @@ def _app_of(analysis: Analysis) -> App:
         report: bool = True,
         anonymous: bool = False,
         plugins: tuple[str, ...] | None = None,
+        storing: Storing = STORING,
         common: Common = DEFAULT,
     ) -> int:
         values = {**_file_values(params), **_pair_values(param), **_given(options)}
-        return _execute(analysis.name, _given(inputs), values, out, report, anonymous, plugins, common)
+        return _execute(analysis.name, _given(inputs), values, out, report, anonymous, plugins, storing, common)
 
     command.__doc__ = f"{analysis.title}, version {analysis.version}."
     command.__annotations__ = {
@@ -112,6 +114,7 @@ def _app_of(analysis: Analysis) -> App:
             tuple[str, ...] | None,
             Parameter(help="Plugins to enable, each as distribution==version.", consume_multiple=True, negative=""),
         ],
+        "storing": Storing,
         "common": Common,
         "return": int,
     }
@@ -138,6 +141,7 @@ def _execute(
     report: bool,
     anonymous: bool,
     plugins: tuple[str, ...] | None,
+    storing: Storing,
     common: Common,
 ) -> int:
     from protonqa.app.analyses import RunParams
@@ -147,9 +151,10 @@ def _execute(
     params = RunParams(
         name=name, inputs=paths, params=values, out=out, report=report, anonymous=anonymous, plugins=plugins
     )
-    with task(common) as job:
-        result = run_analysis(params, seed=common.seed, device=job.device, progress=job.progress)
-    return job.finish_result(result, run_to_plain(result), text=result_text(result, out))
+    with task(common) as job, storing.recorder() as record:
+        result = run_analysis(params, seed=common.seed, device=job.device, progress=job.progress, record=record)
+    plain = {**run_to_plain(result), **record.to_plain()}
+    return job.finish_result(result, plain, text=with_record(result_text(result, out), record))
 
 
 def _input_options(analysis: Analysis) -> Any:

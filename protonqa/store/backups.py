@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import secrets
@@ -65,14 +66,20 @@ def snapshot(database: Path, folder: Path, kind: str = "by-hand") -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise store_error("backup", "make the folder", error) from error
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    final = folder / f"{database.stem}-{kind}-{stamp}.sqlite"
-    for number in range(2, 1000):
-        if not final.exists():
-            break
-        final = folder / f"{database.stem}-{kind}-{stamp}-{number}.sqlite"
+    final = timed_name(folder, database.stem, kind)
     copy_whole(database, final)
     return final
+
+
+def timed_name(folder: Path, stem: str, kind: str) -> Path:
+    """A free name in `folder` that says what it is and when it was made."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    path = folder / f"{stem}-{kind}-{stamp}.sqlite"
+    for number in itertools.count(2):
+        if not path.exists():
+            break
+        path = folder / f"{stem}-{kind}-{stamp}-{number}.sqlite"
+    return path
 
 
 def copy_whole(source: Path, final: Path) -> None:

@@ -65,7 +65,7 @@ class Store:
                 yield writer
 
     def close(self) -> None:
-        """Give all connections back."""
+        """Give all connections back; the next use makes new ones."""
         self.engine.dispose()
 
     def __enter__(self) -> Store:

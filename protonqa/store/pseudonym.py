@@ -46,6 +46,20 @@ def pseudonym(patient_id: str, key: bytes) -> str:
     return f"P-{base64.b32encode(digest).decode('ascii')[:_LETTERS]}"
 
 
+def patients_meant(text: str, folder: Path) -> tuple[str, ...]:
+    """Pseudonyms that a user may mean: the text itself, and the pseudonym of it as a patient id where there is a key.
+
+    Raises
+    ------
+    StoreError
+        The key is damaged or cannot be read.
+    """
+    known = bool(os.environ.get(KEY_VARIABLE, "").strip()) or (folder / KEY_NAME).exists()
+    if is_pseudonym(text.upper()) or not known:
+        return (text.strip(),)
+    return (text.strip(), pseudonym(text, pseudonym_key(folder)))
+
+
 def pseudonym_key(folder: Path) -> bytes:
     """The key in the data folder, made at first use; or of the file that PROTONQA_PSEUDONYM_KEY names.
 

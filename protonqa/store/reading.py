@@ -97,6 +97,17 @@ def history(store: Store, wanted: HistoryFilter = _EVERYTHING) -> tuple[ResultRo
     return tuple(_result_row(row, measured.get(row.id, ())) for row in rows)
 
 
+def count_results(store: Store) -> int:
+    """How many results are stored.
+
+    Raises
+    ------
+    StoreError
+    """
+    with store.reading() as reader:
+        return int(reader.execute(select(func.count()).select_from(schema.result)).scalar_one())
+
+
 def find_result(store: Store, reference: str | int) -> int:
     """The number of a stored result, from its number or the first letters of its identifier.
 
