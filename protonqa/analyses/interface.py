@@ -54,12 +54,25 @@ ValueT = TypeVar("ValueT")
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A named input of an analysis; ``kind`` is a value class of protonqa or its name."""
+    """A named input of an analysis.
+
+    Parameters
+    ----------
+    name : str
+    kind : type or str
+        A value class of ``protonqa.values`` or its name: Case, Volume, ImageSeries, ImageSet, ProfileSet, CaseTable,
+        TextDocument, TrainedModel, AnalysisResult, ...
+    optional : bool
+    title : str
+    many : bool
+        One value or more, in order; `Context.inputs_of` gives them.
+    """
 
     name: str
     kind: type | str
     optional: bool = False
     title: str = ""
+    many: bool = False
 
     @property
     def kind_name(self) -> str:
@@ -112,6 +125,25 @@ class Context(Generic[ParamsT]):
             got = "nothing" if value is None else type(value).__name__
             raise InputError(f"input {name} is missing or of the wrong kind", got=got, expected=kind.__name__)
         return value
+
+    def optional(self, name: str, kind: type[ValueT]) -> ValueT | None:
+        """As `input`, and None where the input was not given."""
+        return None if self.inputs.get(name) is None else self.input(name, kind)
+
+    def inputs_of(self, name: str, kind: type[ValueT]) -> tuple[ValueT, ...]:
+        """The values of an input with ``many``, in the order they were given; none where it is absent.
+
+        Raises
+        ------
+        InputError
+            One of them is of another kind.
+        """
+        given = self.inputs.get(name)
+        values = () if given is None else tuple(given) if isinstance(given, (list, tuple)) else (given,)
+        for value in values:
+            if not isinstance(value, kind):
+                raise InputError(f"input {name} is of another kind", got=type(value).__name__, expected=kind.__name__)
+        return values
 
     def rng(self, stream: str = "") -> np.random.Generator:
         """A generator that depends on the seed and the name of the stream alone, at its beginning."""

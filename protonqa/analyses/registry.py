@@ -53,6 +53,9 @@ class LoadedAnalysis:
 
     analysis: Analysis
     origin: str
+    distribution: str = ""
+    distribution_version: str = ""
+    built_in: bool = False
 
 
 def enabled_plugins(enabled: Iterable[str] | None = None) -> frozenset[str]:
@@ -125,7 +128,13 @@ def load_analysis(name: str, enabled: Iterable[str] | None = None) -> LoadedAnal
             got=one.obstacle or f"{one.origin}, which is not enabled",
             remedy=remedy or f"set {ENABLE_VARIABLE}={one.distribution}=={one.distribution_version} if you trust it",
         )
-    return LoadedAnalysis(analysis=_load(usable), origin=usable.origin)
+    return LoadedAnalysis(
+        analysis=_load(usable),
+        origin=usable.origin,
+        distribution=usable.distribution,
+        distribution_version=usable.distribution_version,
+        built_in=usable.built_in,
+    )
 
 
 def describe(listed: ListedAnalysis) -> dict[str, Any]:
@@ -149,7 +158,13 @@ def describe(listed: ListedAnalysis) -> dict[str, Any]:
             "title": analysis.title,
             "version": analysis.version,
             "inputs": [
-                {"name": one.name, "kind": one.kind_name, "optional": one.optional, "title": one.title}
+                {
+                    "name": one.name,
+                    "kind": one.kind_name,
+                    "optional": one.optional,
+                    "title": one.title,
+                    "many": one.many,
+                }
                 for one in analysis.inputs
             ],
             "parameters": analysis.Params.model_json_schema(),

@@ -46,6 +46,19 @@ def prove_writable(folder: Path) -> None:
         ) from error
 
 
+def write_staged(folder: Path, name: str, text: str) -> None:
+    """Write a file of a folder that is still private; whoever publishes the folder puts it on the disk.
+
+    Raises
+    ------
+    StoreError
+    """
+    try:
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise store_error(name, "write", error) from error
+
+
 @contextmanager
 def staged_folder(out: Path) -> Iterator[Path]:
     """A hidden folder inside `out` to write a result into; leaving the block without an error publishes it.

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import importlib.metadata
 import platform
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -32,12 +35,14 @@ from protonqa.analyses.interface import (
 )
 from protonqa.analyses.result_check import check_result
 from protonqa.analyses.result_json import result_to_json
-from protonqa.analyses.run_folder import RESULT, TRACEBACK
+from protonqa.analyses.run_folder import RESULT, TRACEBACK, write_staged
 from protonqa.device import CPU, Device
-from protonqa.errors import Cancelled, InputError, NotEvaluableError, ProtonQAError
-from protonqa.files.atomic import write_text_atomic
+from protonqa.errors import Cancelled, InputError, NotEvaluableError
+from protonqa.jobs.outcome import failure_of
 from protonqa.tables import TABLES_VERSION
 from protonqa.values import AnalysisResult, Finding, State
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def run_analysis(
@@ -52,6 +57,8 @@ def run_analysis(
     out: Path | None = None,
     origin: str = "",
     input_findings: tuple[Finding, ...] = (),
+    sources: Mapping[str, str] | None = None,
+    timed: bool = True,
 ) -> AnalysisResult:
     """Run an analysis in this process.
 
@@ -71,6 +78,11 @@ def run_analysis(
         Distribution the analysis came from, for the provenance.
     input_findings : tuple of Finding
         What the readers of the inputs noticed; put before the analysis's own findings, each once.
+    sources : mapping of str to str, optional
+        Where parameters and inputs came from that the user did not give, such as the site file; for the provenance.
+    timed : bool
+        False leaves out when it ran and how long it took, so that equal runs give equal bytes; a batch keeps its
+        times elsewhere.
 
     Returns
     -------
@@ -99,15 +111,28 @@ def run_analysis(
     )
     started, clock = datetime.now(UTC), time.perf_counter()
     result = guarded_run(analysis, context)
+    known = provenance(analysis, context, started, origin) | ({"sources": dict(sources)} if sources else {})
     result = replace(
         result,
         findings=_merged(input_findings, result.findings),
-        provenance={**provenance(analysis, context, started, origin), **result.provenance},
+        provenance={**known, **result.provenance},
         timings_s={**result.timings_s, "run": time.perf_counter() - clock},
     )
+    if not timed:
+        result = without_times(result)
     if out is not None:
-        write_text_atomic(out / RESULT, result_to_json(result))
+        write_staged(out, RESULT, result_to_json(result))
     return result
+
+
+def without_times(result: AnalysisResult) -> AnalysisResult:
+    """The result without when it ran and how long it took: what two runs of the same work agree on."""
+    return replace(
+        result,
+        provenance={name: value for name, value in result.provenance.items() if name != "started_utc"},
+        timings_s={},
+        parts=tuple(without_times(part) for part in result.parts),
+    )
 
 
 def _merged(first: tuple[Finding, ...], then: tuple[Finding, ...]) -> tuple[Finding, ...]:
@@ -123,17 +148,21 @@ def guarded_run(analysis: Analysis, context: Context[Any]) -> AnalysisResult:
     except Cancelled:
         raise
     except NotEvaluableError as error:
-        return _failed(analysis, State.NOT_EVALUABLE, error, {})
+        return failed_result(analysis, State.NOT_EVALUABLE, error)
     except (Exception, SystemExit) as error:
         artefacts = {}
         if context.out is not None:
-            write_text_atomic(context.out / TRACEBACK, failure_text(error))
+            write_staged(context.out, TRACEBACK, failure_text(error))
             artefacts[TRACEBACK] = "where the analysis failed"
-        return _failed(analysis, State.ERROR, error, artefacts)
+        return failed_result(analysis, State.ERROR, error, artefacts)
 
 
-def _failed(analysis: Analysis, state: State, error: BaseException, artefacts: Mapping[str, str]) -> AnalysisResult:
-    code = error.code if isinstance(error, ProtonQAError) else "INTERNAL"
+def failed_result(
+    analysis: Analysis, state: State, error: BaseException, artefacts: Mapping[str, str] = _NOTHING
+) -> AnalysisResult:
+    """The result of a run that ended with an exception: its reason, and for programs the code and kind."""
+    # Memory and disk that ran out have codes of their own: another run may well succeed.
+    code = failure_of(error)[0]
     facts = {"code": code, "kind": type(error).__name__, "input": isinstance(error, InputError)}
     return AnalysisResult(
         analysis=analysis.name,
@@ -188,15 +217,17 @@ def check_inputs(wanted: tuple[Input, ...], given: Mapping[str, Any]) -> None:
             raise InputError("unknown input of the analysis", got=name[:60], expected=", ".join(names) or "no inputs")
     for one in wanted:
         value = given.get(one.name)
-        if value is None:
+        if value is None or (one.many and isinstance(value, (list, tuple)) and not value):
             if one.optional:
                 continue
             raise InputError(f"input {one.name} is missing", expected=one.title or one.kind_name)
-        kinds = {kind.__name__ for kind in type(value).__mro__}
-        if one.kind_name not in kinds:
-            raise InputError(
-                f"input {one.name} is of another kind", got=type(value).__name__, expected=one.title or one.kind_name
-            )
+        for member in value if one.many and isinstance(value, (list, tuple)) else (value,):
+            if one.kind_name not in {kind.__name__ for kind in type(member).__mro__}:
+                raise InputError(
+                    f"input {one.name} is of another kind",
+                    got=type(member).__name__,
+                    expected=one.title or one.kind_name,
+                )
 
 
 def provenance(analysis: Analysis, context: Context[Any], started: datetime, origin: str) -> dict[str, Any]:
@@ -232,15 +263,21 @@ def parameter_info(schema: type[AnalysisParams]) -> dict[str, dict[str, str]]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what computed: torch and numba only where they were loaded."""
+    """Versions of what can have computed, the same whatever was loaded before in this process."""
     found = {
         "protonqa": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "system": f"{platform.system()} {platform.machine()}",
     }
+    return found | _library_versions()
+
+
+@cache
+def _library_versions() -> dict[str, str]:
+    """From their metadata: nothing is imported."""
+    found = {}
     for name in ("torch", "numba", "scipy"):
-        module = sys.modules.get(name)
-        if module is not None:
-            found[name] = str(getattr(module, "__version__", "unknown"))
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
     return found

@@ -29,6 +29,7 @@ COMMANDS = (
     Command("predict", "protonqa.cli.predict:predict", "Range and depth dose from activity profiles."),
     Command("train", "protonqa.cli.train:train", "Training set, model, calibrated weights with their card."),
     Command("run", "protonqa.cli.run:run", "Run an analysis on files.", own_help=True),
+    Command("batch", "protonqa.cli.batch:batch", "One analysis over many cases, resumable; or a folder watch."),
     Command("analyses", "protonqa.cli.analyses:analyses", "List the analyses, their inputs and parameters."),
     Command("commission", "protonqa.cli.commission:commission", "Acceptance tests with known truth."),
     Command("history", "protonqa.cli.history:app", "Past results: list, show, compare, amend, back up, export."),

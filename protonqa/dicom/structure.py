@@ -28,8 +28,9 @@ _LONG_VRS = frozenset(re.findall(b"..", b"OBODOFOLOVOWSQSVUCUNURUTUV"))
 _SHORT_VRS = frozenset(re.findall(b"..", b"AEASATCSDADSDTFDFLISLOLTPNSHSLSSSTTMUIULUS"))
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _PIXEL_DATA = 0x7FE00010
-#: Top-level values kept while walking: enough to say what a damaged file is and to keep identity out of messages.
-_KEPT = frozenset((0x00080016, 0x00080060, 0x00100010, 0x00100020, 0x00100030))
+#: Top-level values kept while walking: enough to say what a file is, whole or damaged, to which series it belongs, and
+#: to keep identity out of messages.
+_KEPT = frozenset((0x00080008, 0x00080016, 0x00080060, 0x00100010, 0x00100020, 0x00100030, 0x0020000E, 0x00200011))
 
 
 class Damage(Exception):  # noqa: N818 - never leaves this package; readers turn it into a DicomError

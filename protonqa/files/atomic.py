@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from protonqa.durable import atomic_path, write_bytes_atomic, write_text_atomic
+from protonqa.durable import atomic_path, store_error, write_bytes_atomic, write_text_atomic
 from protonqa.errors import StoreError
 
 __all__ = [
@@ -46,7 +46,9 @@ class Manifest:
     entries: tuple[ManifestEntry, ...]
 
 
-def write_manifest(folder: str | os.PathLike[str], files: Iterable[str] | None = None) -> Manifest:
+def write_manifest(
+    folder: str | os.PathLike[str], files: Iterable[str] | None = None, *, flush: bool = True
+) -> Manifest:
     """List the files of a result folder with size and SHA-256; call it last.
 
     Parameters
@@ -54,6 +56,8 @@ def write_manifest(folder: str | os.PathLike[str], files: Iterable[str] | None =
     folder : path
     files : names relative to the folder, optional
         Default: every file below the folder except the manifest and hidden or temporary files.
+    flush : bool
+        False for a folder that is still private: whoever publishes it puts its files on the disk.
 
     Raises
     ------
@@ -65,7 +69,13 @@ def write_manifest(folder: str | os.PathLike[str], files: Iterable[str] | None =
     entries = tuple(_entry(root, name) for name in names)
     rows = [{"file": e.file, "bytes": e.size_bytes, "sha256": e.sha256} for e in entries]
     text = json.dumps({"format": _FORMAT, "version": _VERSION, "files": rows}, indent=1, ensure_ascii=False)
-    write_text_atomic(root / MANIFEST_NAME, text + "\n", label="manifest")
+    if flush:
+        write_text_atomic(root / MANIFEST_NAME, text + "\n", label="manifest")
+        return Manifest(entries=entries)
+    try:
+        (root / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise store_error("manifest", "write", error) from error
     return Manifest(entries=entries)
 
 

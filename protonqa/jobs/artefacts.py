@@ -67,10 +67,10 @@ def _size_and_hash(path: Path, *, flush: bool = False) -> tuple[int, str]:
 
 
 class CellFolders:
-    """The folders of a job: finished ones under ``cells``, those being written in a private place of this run."""
+    """The folders of a job: finished ones under `name`, those being written in a private place of this run."""
 
-    def __init__(self, folder: Path) -> None:
-        self.cells = folder / CELLS
+    def __init__(self, folder: Path, name: str = CELLS) -> None:
+        self.cells = folder / name
         self._staging = folder / STAGING
         self._run = self._staging / secrets.token_hex(6)
 

@@ -16,6 +16,8 @@ from protonqa.jobs.canonical import canonical_json
 from protonqa.jobs.outcome import CellOutcome, CellState, failed_by
 from protonqa.jobs.table import Cell
 
+#: Gets (done, total, text) of a cell in work.
+ProgressTeller = Callable[[float, float, str], None]
 #: Largest result that is kept in the journal; more belongs into a file.
 MOST_RESULT_BYTES = 64 * 1024 * 1024
 
@@ -33,12 +35,15 @@ class CellContext:
         Threads the cell may use; results must not depend on it.
     cancelled : callable
         True once the user has stopped the job.
+    on_progress : callable or None
+        Gets (done, total, text); what it is told appears beside the cell as long as it runs, and nowhere else.
     """
 
     cell_id: str
     work_folder: Path
     threads: int = 1
     cancelled: Callable[[], bool] = lambda: False
+    on_progress: ProgressTeller | None = None
 
     @property
     def folder(self) -> Path:
@@ -53,6 +58,12 @@ class CellContext:
         """Raise Cancelled once the user has stopped the job; long cells call it now and then."""
         if self.cancelled():
             raise Cancelled("the job was cancelled")
+
+    def progress(self, done: float, total: float, text: str = "") -> None:
+        """Tell how far the cell is; also a point where it stops once the job was cancelled."""
+        self.check_cancelled()
+        if self.on_progress is not None:
+            self.on_progress(done, total, text)
 
 
 CellFunction = Callable[[dict[str, Any], CellContext], object]
@@ -94,9 +105,14 @@ def load_function(name: str) -> CellFunction:
     return loaded
 
 
-def execute_cell(function: CellFunction, task: CellTask, cancelled: Callable[[], bool] = lambda: False) -> CellOutcome:
+def execute_cell(
+    function: CellFunction,
+    task: CellTask,
+    cancelled: Callable[[], bool] = lambda: False,
+    progress: ProgressTeller | None = None,
+) -> CellOutcome:
     """Compute one cell; whatever its function does short of ending the process, an outcome comes back."""
-    context = CellContext(cell_id=task.cell.cell_id, work_folder=task.folder, cancelled=cancelled)
+    context = CellContext(cell_id=task.cell.cell_id, work_folder=task.folder, cancelled=cancelled, on_progress=progress)
     started = time.perf_counter()
     try:
         content, is_json = _encoded(function(task.cell.parameters, context), task.folder)

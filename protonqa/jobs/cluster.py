@@ -29,6 +29,7 @@ from protonqa.jobs.cluster_client import connected
 from protonqa.jobs.crew import Crew
 from protonqa.jobs.local import check_limits
 from protonqa.jobs.outcome import WORKER, CellOutcome, failed
+from protonqa.jobs.progress import RunningCell
 from protonqa.jobs.table import Job
 from protonqa.jobs.wire import outcome_from
 
@@ -175,6 +176,10 @@ class DaskCrew:
     def running_s(self) -> tuple[float, ...]:
         """Unknown: only the scheduler knows which of the cells sent have begun."""
         return ()
+
+    def running(self) -> tuple[RunningCell, ...]:
+        """The cells sent; which of them have begun only the scheduler knows."""
+        return tuple(RunningCell(cell_id=task.cell.cell_id) for task, _ in self._sent.values())
 
     def wait(self, timeout_s: float) -> list[CellOutcome]:
         """Outcomes that have come in.

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from protonqa.jobs.cell import CellTask, execute_cell, load_function
 from protonqa.jobs.outcome import CellOutcome
+from protonqa.jobs.progress import RunningCell
 from protonqa.jobs.table import Job
 
 
@@ -38,6 +39,10 @@ class Crew(Protocol):
 
     def running_s(self) -> tuple[float, ...]:
         """For how long the cells in work have been running, as far as it is known."""
+        ...
+
+    def running(self) -> tuple[RunningCell, ...]:
+        """The cells in work."""
         ...
 
     def pending(self) -> int:
@@ -103,6 +108,9 @@ class _InProcessCrew:
 
     def running_s(self) -> tuple[float, ...]:
         return ()
+
+    def running(self) -> tuple[RunningCell, ...]:
+        return (RunningCell(cell_id=self._task.cell.cell_id),) if self._task else ()
 
     def pending(self) -> int:
         return 1 if self._task else 0

@@ -185,6 +185,22 @@ def read_job(folder: Path) -> Job:
     return job
 
 
+def started_job(folder: Path) -> Job | None:
+    """As `read_job`; None where no job was started, or where its first run was killed before its table stood.
+
+    Raises
+    ------
+    StoreError
+        The journal is damaged or something else.
+    """
+    if not has_journal(folder):
+        return None
+    # Opened as its next run will open it: a journal that was never finished is finished here.
+    with closing(open_for_writing(folder)) as connection, translated("read"):
+        empty = connection.execute("SELECT count(*) FROM job").fetchone()[0] == 0
+    return None if empty else read_job(folder)
+
+
 def read_outcomes(folder: Path) -> Iterator[CellOutcome]:
     """Outcomes in the order of the table, whatever the order they came in; missing cells are left out.
 

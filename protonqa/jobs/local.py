@@ -14,6 +14,7 @@ from protonqa.jobs.cell import CellTask
 from protonqa.jobs.crew import Crew
 from protonqa.jobs.outcome import DEADLINE, MEMORY, WORKER, CellOutcome, failed
 from protonqa.jobs.process import Message, WorkerProcess
+from protonqa.jobs.progress import RunningCell
 from protonqa.jobs.table import Job
 from protonqa.jobs.wire import outcome_from
 
@@ -87,6 +88,8 @@ class LocalCrew:
         See `LocalPool`.
     idle_s : float, optional
         Workers without work end by themselves after this long.
+    threads : int
+        What the libraries of one worker may use.
     """
 
     def __init__(
@@ -97,8 +100,9 @@ class LocalCrew:
         deadline_s: float | None = None,
         memory_mib: int | None = None,
         idle_s: float | None = None,
+        threads: int = 1,
     ) -> None:
-        self._function = function
+        self._function, self._threads = function, threads
         self._deadline_s, self._memory_mib, self._idle_s = deadline_s, memory_mib, idle_s
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._false_starts = 0
@@ -124,6 +128,17 @@ class LocalCrew:
         """Ages of the cells in work."""
         now = time.monotonic()
         return tuple(now - one.task_since_s for one in self._workers if one.task is not None)
+
+    def running(self) -> tuple[RunningCell, ...]:
+        """The cells in work and what they told of themselves."""
+        now = time.monotonic()
+        return tuple(
+            RunningCell(
+                cell_id=one.task.cell.cell_id, age_s=now - one.task_since_s, fraction=one.told[0], text=one.told[1]
+            )
+            for one in self._workers
+            if one.task is not None
+        )
 
     def wait(self, timeout_s: float) -> list[CellOutcome]:
         """Outcomes that have come in, those of hung and dead workers included.
@@ -182,6 +197,9 @@ class LocalCrew:
             return []
         if header["kind"] == "unready":
             raise PluginError(header["message"])
+        if header["kind"] == "progress":
+            worker.told = (float(header["fraction"]), str(header["text"]))
+            return []
         outcome = outcome_from(header, message.content)
         worker.task = None
         if outcome.code == MEMORY:
@@ -226,7 +244,13 @@ class LocalCrew:
 
     def _hire(self) -> None:
         try:
-            worker = WorkerProcess(self._function, self._inbox, memory_mib=self._memory_mib, idle_s=self._idle_s)
+            worker = WorkerProcess(
+                self._function,
+                self._inbox,
+                memory_mib=self._memory_mib,
+                idle_s=self._idle_s,
+                threads=self._threads,
+            )
         except OSError as error:
             self.close()
             raise DeviceError(

@@ -17,21 +17,15 @@ from typing import IO, Any, cast
 from protonqa.jobs.cell import CellTask
 from protonqa.jobs.wire import read_frame, write_frame
 
-#: One thread in every library; several workers share the cores among them. Set and dict orders are the same in all.
-_ENVIRONMENT = {
-    **dict.fromkeys(
-        (
-            "OMP_NUM_THREADS",
-            "OPENBLAS_NUM_THREADS",
-            "MKL_NUM_THREADS",
-            "VECLIB_MAXIMUM_THREADS",
-            "NUMEXPR_NUM_THREADS",
-            "NUMBA_NUM_THREADS",
-        ),
-        "1",
-    ),
-    "PYTHONHASHSEED": "0",
-}
+#: How every library is told its number of threads. Set and dict orders are the same in all workers, too.
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
 _END_PATIENCE_S = 2.0
 #: Windows would open a console for each worker of a program that has none.
 _NO_WINDOW = 0x08000000 if sys.platform == "win32" else 0
@@ -59,6 +53,8 @@ class WorkerProcess:
         What it may allocate.
     idle_s : float, optional
         It ends by itself after this long without a cell.
+    threads : int
+        What its libraries may use; several workers share the cores among them.
     """
 
     def __init__(
@@ -68,13 +64,16 @@ class WorkerProcess:
         *,
         memory_mib: int | None = None,
         idle_s: float | None = None,
+        threads: int = 1,
     ) -> None:
         self.task: CellTask | None = None
         self.task_since_s = 0.0
         self.ready = False
+        #: Share done and text of the cell in work, as it last told them.
+        self.told: tuple[float, str] = (0.0, "")
         self.started_s = time.monotonic()
         self._inbox = inbox
-        self._process = _spawn()
+        self._process = _spawn(threads)
         self._send_lock = threading.Lock()
         self._reader = threading.Thread(target=self._listen, name="protonqa-worker-pipe", daemon=True)
         self._reader.start()
@@ -82,7 +81,7 @@ class WorkerProcess:
 
     def give(self, task: CellTask) -> None:
         """Hand over a cell; a worker that has just died says so through the inbox."""
-        self.task, self.task_since_s = task, time.monotonic()
+        self.task, self.task_since_s, self.told = task, time.monotonic(), (0.0, "")
         self._send(
             {
                 "kind": "cell",
@@ -156,7 +155,7 @@ class WorkerProcess:
             self._inbox.put(Message(worker=self, header=None))
 
 
-def _spawn() -> subprocess.Popen[bytes]:
+def _spawn(threads: int) -> subprocess.Popen[bytes]:
     """A new Python with the import path of this one, in a process group of its own."""
     path = [os.path.abspath(one) for one in sys.path]  # noqa: PTH100  an empty entry is the current folder
     code = f"import sys; sys.path[:] = {path!r}; from protonqa.jobs.worker import main; main()"
@@ -166,7 +165,7 @@ def _spawn() -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         # A program without a console has no standard error to inherit.
         stderr=None if sys.stderr is not None else subprocess.DEVNULL,
-        env={**os.environ, **_ENVIRONMENT},
+        env={**os.environ, **dict.fromkeys(_THREADS, str(threads)), "PYTHONHASHSEED": "0"},
         start_new_session=True,
         creationflags=_NO_WINDOW,
     )

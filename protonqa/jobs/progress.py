@@ -10,6 +10,16 @@ from protonqa.jobs.outcome import CellOutcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunningCell:
+    """A cell in work: its age and what it told of itself; nothing is told by cells of a cluster."""
+
+    cell_id: str
+    age_s: float | None = None
+    fraction: float = 0.0
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobProgress:
     """State of a running job.
 
@@ -25,6 +35,8 @@ class JobProgress:
         Estimate; None as long as nothing is known.
     latest : CellOutcome or None
         The cell that was just committed; None between commits.
+    cells : tuple of RunningCell
+        The cells in work.
     """
 
     total: int
@@ -34,6 +46,7 @@ class JobProgress:
     elapsed_s: float
     remaining_s: float | None
     latest: CellOutcome | None = None
+    cells: tuple[RunningCell, ...] = ()
 
     @property
     def finished(self) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from protonqa.durable import store_error
 from protonqa.errors import Cancelled, InputError
-from protonqa.jobs.artefacts import CellFolders
+from protonqa.jobs.artefacts import CELLS, CellFolders
 from protonqa.jobs.cell import CellTask, execute_cell, load_function
 from protonqa.jobs.crew import Backend, Crew, InProcess
 from protonqa.jobs.journal import Journal
@@ -62,6 +62,7 @@ def run_job(
     grow: bool = False,
     progress: ProgressCallback | None = None,
     cancelled: CancelCallback | None = None,
+    cells: str = CELLS,
 ) -> JobReport:
     """Compute every cell of a job that has no outcome yet; after a kill at any moment the next call goes on.
 
@@ -84,6 +85,8 @@ def run_job(
         Called in this thread after every commit and about once a second.
     cancelled : callable
         Looked at about ten times a second.
+    cells : str
+        Name of the folder that holds the folders of the cells; the same for every run of the job.
 
     Raises
     ------
@@ -105,7 +108,7 @@ def run_job(
         lock = OwnerLock(folder)
         stack.callback(lock.release)
         journal = stack.enter_context(Journal(folder, job, grow=grow))
-        run = _Run(job, journal, stack.enter_context(closing(CellFolders(folder))), progress, cancelled)
+        run = _Run(job, journal, stack.enter_context(closing(CellFolders(folder, cells))), progress, cancelled)
         run.compute(on or LocalPool(), retry)
         return run.report(time.monotonic() - began_s)
 
@@ -289,5 +292,6 @@ class _Run:
                 elapsed_s=self._told_s - self._began_s,
                 remaining_s=remaining_s,
                 latest=latest,
+                cells=crew.running() if crew is not None else (),
             )
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,7 +101,7 @@ class FolderWatch:
         except OSError:
             self._seen.pop(name, None)  # it changes under our eyes
             return None
-        fingerprint = sha256_text(canonical_json(rows))
+        fingerprint = _hash(rows)
         before, since_s = self._seen.get(name, ("", 0.0))
         if fingerprint != before:
             since_s = self._clock()
@@ -111,6 +111,26 @@ class FolderWatch:
             return None
         self._told[name] = fingerprint
         return Arrival(path=path, fingerprint=fingerprint, files=len(rows), size_bytes=sum(row[1] for row in rows))
+
+
+def fingerprint_of(*paths: Path) -> str:
+    """SHA-256 over the names below each path, sizes and times of change of all files; contents are not read.
+
+    Raises
+    ------
+    InputError
+        A path is not there or cannot be looked at.
+    """
+    try:
+        if not all(path.exists() for path in paths):
+            raise InputError("a file or folder of a case is not there", remedy="check the paths")
+        return _hash([list(row) for path in paths for row in sorted(_rows(path, ""))])
+    except OSError as error:
+        raise InputError("a folder of a case cannot be read", got=error.strerror or type(error).__name__) from error
+
+
+def _hash(rows: Sequence[Sequence[object]]) -> str:
+    return sha256_text(canonical_json([list(row) for row in rows]))
 
 
 def _rows(path: Path, name: str) -> Iterator[tuple[str, int, int]]:

@@ -5,11 +5,13 @@ It ends with its parent: when the pipe closes, whatever is being computed is aba
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +24,8 @@ from protonqa.jobs.table import Cell
 from protonqa.jobs.wire import outcome_header, read_frame, write_frame
 
 _MIB = 1024 * 1024
+#: How often a cell in work is heard of, at most.
+_TELL_EVERY_S = 0.2
 
 
 def main() -> None:
@@ -67,8 +71,34 @@ def serve(incoming: BinaryIO, outgoing: BinaryIO, *, orphaned: Callable[[], obje
             cell=Cell(cell_id=frame["id"], parameters_json=frame["parameters"]),
             folder=Path(frame["folder"]),
         )
-        outcome = execute_cell(function, task, cancelled.is_set)
-        write_frame(outgoing, {"kind": "outcome", **outcome_header(outcome)}, outcome.content)
+        teller = _Teller(outgoing)
+        outcome = execute_cell(function, task, cancelled.is_set, teller)
+        teller.end({"kind": "outcome", **outcome_header(outcome)}, outcome.content)
+
+
+class _Teller:
+    """Progress frames of one cell, few a second, whatever thread they come from; none after its outcome."""
+
+    def __init__(self, outgoing: BinaryIO) -> None:
+        self._outgoing = outgoing
+        self._lock = threading.Lock()
+        self._next_s = 0.0
+
+    def __call__(self, done: float, total: float, text: str) -> None:
+        with self._lock:
+            now_s = time.monotonic()
+            if now_s < self._next_s:
+                return
+            self._next_s = now_s + _TELL_EVERY_S
+            share = float(done) / float(total) if total > 0 else 0.0
+            # A share that is no number must not travel as one.
+            fraction = min(max(share, 0.0), 1.0) if math.isfinite(share) else 0.0
+            write_frame(self._outgoing, {"kind": "progress", "fraction": fraction, "text": str(text)[:200]})
+
+    def end(self, header: dict[str, Any], content: bytes) -> None:
+        with self._lock:
+            self._next_s = float("inf")
+            write_frame(self._outgoing, header, content)
 
 
 def _next(tasks: queue.SimpleQueue[dict[str, Any] | None], idle_s: float | None) -> dict[str, Any] | None:

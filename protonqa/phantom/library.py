@@ -10,7 +10,7 @@ from pathlib import Path
 from protonqa.errors import InputError
 from protonqa.phantom.schema import PhantomDefinition, parse_definition
 from protonqa.phantom.voxelise import VoxelPhantom, voxelise
-from protonqa.phantom.yaml_lines import MAX_BYTES, nearest
+from protonqa.yaml_lines import MAX_BYTES, nearest
 
 _PACKAGE = "protonqa_phantoms"
 _TWIN = "twin:"

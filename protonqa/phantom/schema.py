@@ -23,7 +23,7 @@ from protonqa.phantom.shapes import (
     Rod,
     Sizes,
 )
-from protonqa.phantom.yaml_lines import LocatedError, Location, checked, nearest, read_yaml
+from protonqa.yaml_lines import LocatedError, Location, checked, nearest, read_yaml
 
 __all__ = [
     "MAX_SHAPES",

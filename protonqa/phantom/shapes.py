@@ -11,8 +11,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from protonqa.errors import InputError
-from protonqa.phantom.yaml_lines import LocatedError
 from protonqa.physics.materials import material_index
+from protonqa.yaml_lines import LocatedError
 
 _EXTENT_MM = 1e4
 _LEAST_AREA_MM2 = 1e-3

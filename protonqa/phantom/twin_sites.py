@@ -19,7 +19,7 @@ from protonqa.phantom.pelvis_population import draw_pelvis, pelvis_on_another_da
 from protonqa.phantom.shapes import AnyShape
 from protonqa.phantom.twin_draws import Rng
 from protonqa.phantom.twin_parameters import Anatomy, DayChange
-from protonqa.phantom.yaml_lines import nearest
+from protonqa.yaml_lines import nearest
 
 A = TypeVar("A")
 

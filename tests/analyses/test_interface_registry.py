@@ -68,7 +68,7 @@ def test_enabled_by_name_and_version_it_loads(install, monkeypatch):
     assert (loaded.analysis.title, loaded.origin) == ("A good one", "acme-qa 1.2.0")
     monkeypatch.setenv(registry.ENABLE_VARIABLE, "other==1, acme-qa==1.2.0")
     facts = registry.describe(find("acme-good"))
-    assert facts["inputs"] == [{"name": "ct", "kind": "Volume", "optional": False, "title": "a CT"}]
+    assert facts["inputs"] == [{"name": "ct", "kind": "Volume", "optional": False, "title": "a CT", "many": False}]
     assert facts["parameters"]["properties"]["level"]["default"] == 1.0
 
 

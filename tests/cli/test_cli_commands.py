@@ -18,7 +18,7 @@ def test_analyses_as_json_and_as_text(shell):
     one = listed["mean-hu"]
     assert {"name", "title", "version", "origin", "inputs", "parameters"} <= set(one)
     assert (one["title"], one["version"], one["origin"]) == ("Mean HU", "2.0", "acme-qa 1.2.0")
-    assert one["inputs"] == [{"name": "ct", "kind": "Volume", "optional": False, "title": "a CT"}]
+    assert one["inputs"] == [{"name": "ct", "kind": "Volume", "optional": False, "title": "a CT", "many": False}]
     assert one["parameters"]["properties"]["above_hu"]["unit"] == "HU"
     assert "above_hu = -500.0 HU: Threshold" in shell("analyses").out
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from protonqa.errors import InputError
 from protonqa.phantom.schema import MAX_VOXELS, Box, Cylinder, Ellipsoid, parse_definition
-from protonqa.phantom.yaml_lines import MAX_BYTES
+from protonqa.yaml_lines import MAX_BYTES
 
 SLAB = """name: slab
 size_mm: [100, 100, 300]

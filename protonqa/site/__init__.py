@@ -1,0 +1,1 @@
+"""What a clinic says once for all its work: scanners, machines, tolerances, nodes, store and plugins."""
