@@ -28,6 +28,8 @@ Method = Literal["bca", "percentile"]
 
 #: Statistics of the rays in some rows, (n_statistic,).
 Statistic = Callable[[Rows], Floats]
+#: Statistics when each anatomy counts so often, (n_draw, n_anatomy) -> (n_draw, n_statistic).
+CountStatistic = Callable[[Floats], Floats]
 
 LEVEL = 0.95
 RESAMPLES = 2000
@@ -73,31 +75,61 @@ def cluster_bootstrap(
     InputError
         No rays, fewer than 100 resamples, a level outside 0 to 1, an unknown method.
     """
-    if method not in ("bca", "percentile") or resamples < 100 or not 0 < level < 1:
+    members = rows_by_anatomy(anatomy)
+
+    def by_counts(counts: Floats) -> Floats:
+        picked = [np.repeat(np.arange(len(members)), row.astype(np.intp)) for row in counts]
+        return np.array([statistic(np.concatenate([members[c] for c in some])) for some in picked])
+
+    return counts_bootstrap(by_counts, len(members), seed=seed, resamples=resamples, level=level, method=method)
+
+
+def counts_bootstrap(
+    statistic: CountStatistic,
+    n: int,
+    *,
+    seed: int,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
+    method: Method = "bca",
+) -> tuple[Interval, ...]:
+    """As `cluster_bootstrap`, of a statistic that is told how often each of `n` anatomies counts.
+
+    ``resamples`` 0 gives the values without intervals.
+
+    Raises
+    ------
+    InputError
+        Fewer than 100 resamples, a level outside 0 to 1, an unknown method.
+    """
+    if method not in ("bca", "percentile") or 0 < resamples < 100 or resamples < 0 or not 0 < level < 1:
         raise InputError(
             "bootstrap cannot be done so",
             got=f"{method}, {resamples} resamples, level {level:g}",
             expected="bca or percentile, 100 resamples or more, a level between 0 and 1",
         )
-    members = rows_by_anatomy(anatomy)
-    everything = np.concatenate(members)
-    value = np.atleast_1d(np.asarray(statistic(everything), dtype=np.float64))
-    n = len(members)
-    if n < 2:
+    value = statistic(np.ones((1, n)))[0]
+    if n < 2 or resamples == 0:
         return tuple(Interval(value=float(v), low=np.nan, high=np.nan) for v in value)
-    rng = np.random.default_rng(seed)
-    drawn = np.empty((resamples, value.size))
-    for b in range(resamples):
-        drawn[b] = statistic(np.concatenate([members[c] for c in rng.integers(0, n, n)]))
+    picked = np.random.default_rng(seed).integers(0, n, (resamples, n))
+    counts = np.zeros((resamples, n))
+    np.add.at(counts, (np.arange(resamples)[:, None], picked), 1.0)
+    drawn = statistic(counts)
     z = _reach(level, n) * np.array([-1.0, 1.0])
     tails = np.tile(ndtr(z), (value.size, 1))
     if method == "bca":
-        left_out = np.array([statistic(np.concatenate(members[:c] + members[c + 1 :])) for c in range(n)])
-        tails = _bca_tails(drawn, value, left_out.reshape(n, -1), z)
-    bounds = [np.quantile(drawn[:, k], tails[k]) for k in range(value.size)]
+        tails = _bca_tails(drawn, value, statistic(np.ones((n, n)) - np.eye(n)), z)
+    bounds = [_bounds(drawn[:, k], tails[k]) for k in range(value.size)]
     return tuple(
         Interval(value=float(v), low=float(b[0]), high=float(b[1])) for v, b in zip(value, bounds, strict=True)
     )
+
+
+def _bounds(drawn: Floats, tails: Floats) -> Floats:
+    """Quantiles of the draws that gave a number: a few anatomies can be without any plateau."""
+    finite = drawn[np.isfinite(drawn)]
+    usable = finite.size > 0 and bool(np.isfinite(tails).all())
+    return np.quantile(finite, tails) if usable else np.full(2, np.nan)
 
 
 def sign_flip_p(sums: Floats, *, seed: int, resamples: int = RESAMPLES) -> float:

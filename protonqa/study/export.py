@@ -125,7 +125,7 @@ def _columns(one: ScenarioAnswers, facts: RayFacts) -> dict[str, NDArray[Any]]:
 
 def _lines(columns: Mapping[str, NDArray[Any]]) -> Iterator[tuple[Any, ...]]:
     """Rows of the CSV; what is not known is empty, numbers read back exactly."""
-    plain = []
+    plain: list[list[Any]] = []
     for name in COLUMNS:
         values = columns[name]
         if values.dtype.kind == "f":

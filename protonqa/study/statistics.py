@@ -9,18 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from protonqa.errors import InputError
-from protonqa.range_model.metrics import DoseErrors, coverage, interval_width_mm, range_errors
-from protonqa.study.bootstrap import (
-    LEVEL,
-    RESAMPLES,
-    Interval,
-    Method,
-    Rows,
-    Statistic,
-    cluster_bootstrap,
-    rows_by_anatomy,
-    sign_flip_p,
-)
+from protonqa.range_model.metrics import DoseErrors, range_errors
+from protonqa.study.bootstrap import LEVEL, RESAMPLES, CountStatistic, Interval, Method, counts_bootstrap, sign_flip_p
+from protonqa.study.resampling import Anatomies, Quantiles
 
 Floats = NDArray[np.float64]
 
@@ -139,16 +130,10 @@ def method_statistics(
     values: dict[str, Interval] = {}
     if rows.size:
         kept = {key: column[rows] for key, column in columns.items()}
-        order, statistic = _row_statistic(predicted[rows], true[rows], kept)
-        if resamples == 0:
-            found = tuple(
-                Interval(value=float(v), low=np.nan, high=np.nan)
-                for v in statistic(np.arange(rows.size, dtype=np.intp))
-            )
-        else:
-            found = cluster_bootstrap(
-                statistic, names[rows], seed=seed, resamples=resamples, level=level, method=method
-            )
+        range_errors(predicted[rows], true[rows])  # refuses what is not finite
+        anatomies = Anatomies.of(names[rows])
+        order, statistic = _row_statistic(predicted[rows], true[rows], kept, anatomies)
+        found = counts_bootstrap(statistic, anatomies.count, seed=seed, resamples=resamples, level=level, method=method)
         values = dict(zip(order, found, strict=True))
     return MethodStatistics(
         n_ray=predicted.size,
@@ -188,13 +173,17 @@ def coverage_by_subgroup(
         rows = np.flatnonzero(groups == name)
         a, b, t = low[rows], high[rows], true[rows]
 
-        def statistic(pick: Rows, a: Floats = a, b: Floats = b, t: Floats = t) -> Floats:
-            return np.array([coverage(a[pick], b[pick], t[pick]), interval_width_mm(a[pick], b[pick])])
+        anatomies = Anatomies.of(names[rows])
+        sums = np.stack([anatomies.sums(v) for v in (np.ones(rows.size), (a <= t) & (t <= b), b - a)], axis=1)
 
-        inside, width = cluster_bootstrap(
-            statistic, names[rows], seed=seed, resamples=resamples, level=level, method=method
+        def statistic(counts: Floats, sums: Floats = sums) -> Floats:
+            total = counts @ sums
+            return np.asarray(total[:, 1:] / total[:, :1])
+
+        inside, width = counts_bootstrap(
+            statistic, anatomies.count, seed=seed, resamples=resamples, level=level, method=method
         )
-        n_anatomy = len(set(names[rows].tolist()))
+        n_anatomy = anatomies.count
         found.append(
             CoverageRow(subgroup=str(name), n_ray=rows.size, n_anatomy=n_anatomy, coverage=inside, width_mm=width)
         )
@@ -228,18 +217,21 @@ def compare(
         raise InputError("no ray was answered by both methods", expected="at least one ray to compare")
     a, b = np.abs(first - true)[both], np.abs(second - true)[both]
 
-    def statistic(rows: Rows) -> Floats:
-        mae_a, mae_b = float(a[rows].mean()), float(b[rows].mean())
-        return np.array([mae_a - mae_b, mae_b / max(mae_a, _NOTHING_MM)])
+    anatomies = Anatomies.of(names[both])
+    by_anatomy = np.stack([anatomies.sums(v) for v in (np.ones(a.size), a, b)], axis=1)
 
-    difference, ratio = cluster_bootstrap(
-        statistic, names[both], seed=seed, resamples=resamples, level=level, method=method
+    def statistic(counts: Floats) -> Floats:
+        n, sum_a, sum_b = (counts @ by_anatomy).T
+        mae_a, mae_b = sum_a / n, sum_b / n
+        return np.stack([mae_a - mae_b, mae_b / np.maximum(mae_a, _NOTHING_MM)], axis=1)
+
+    difference, ratio = counts_bootstrap(
+        statistic, anatomies.count, seed=seed, resamples=resamples, level=level, method=method
     )
-    members = rows_by_anatomy(names[both])
-    sums = np.array([float((a[m] - b[m]).sum()) for m in members])
+    sums = by_anatomy[:, 1] - by_anatomy[:, 2]
     return Comparison(
         n_ray=int(both.sum()),
-        n_anatomy=len(members),
+        n_anatomy=anatomies.count,
         first_mae_mm=float(a.mean()),
         second_mae_mm=float(b.mean()),
         difference_mm=difference,
@@ -248,24 +240,37 @@ def compare(
     )
 
 
-def _row_statistic(predicted: Floats, true: Floats, columns: dict[str, Floats]) -> tuple[tuple[str, ...], Statistic]:
+def _row_statistic(
+    predicted: Floats, true: Floats, columns: dict[str, Floats], anatomies: Anatomies
+) -> tuple[tuple[str, ...], CountStatistic]:
     """Names and function of the statistics of one row of the table."""
     dose = [key for key in columns if key.startswith("dose")]
     bounds = "low" in columns
-    names = ["mean_mm", "sd_mm", "mae_mm", "median_mm", "p95_mm", *(("coverage", "width_mm") if bounds else ()), *dose]
+    names = ("mean_mm", "sd_mm", "mae_mm", "median_mm", "p95_mm", *(("coverage", "width_mm") if bounds else ()), *dose)
+    error = predicted - true
+    centre = float(error.mean())
+    quantiles = Quantiles.of(np.abs(error), anatomies)
+    parts = [np.ones(error.size), error - centre, (error - centre) ** 2, np.abs(error)]
+    if bounds:
+        low, high = columns["low"], columns["high"]
+        parts += [(low <= true) & (true <= high), high - low]
+    # A ray can be without a plateau: such a one has no dose error and does not count.
+    for key in dose:
+        finite = np.isfinite(columns[key])
+        parts += [np.where(finite, columns[key], 0.0), finite]
+    sums = np.stack([anatomies.sums(part) for part in parts], axis=1)
 
-    def statistic(rows: Rows) -> Floats:
-        errors = range_errors(predicted[rows], true[rows])
-        numbers = [errors.mean_mm, errors.sd_mm, errors.mae_mm, errors.median_mm, errors.p95_mm]
+    def statistic(counts: Floats) -> Floats:
+        total = (counts @ sums).T
+        n, rest = total[0], list(total[4:])
+        mean = total[1] / n
+        sd = np.sqrt(np.maximum(total[2] - n * mean**2, 0.0) / np.maximum(n - 1.0, 1.0))
+        median, p95 = quantiles.at(counts, (0.5, 0.95)).T
+        found = [mean + centre, sd, total[3] / n, median, p95]
         if bounds:
-            low, high = columns["low"][rows], columns["high"][rows]
-            numbers += [coverage(low, high, true[rows]), interval_width_mm(low, high)]
-        return np.array([*numbers, *(_finite_mean(columns[key][rows]) for key in dose)])
+            found += [rest.pop(0) / n, rest.pop(0) / n]
+        for value, count in zip(rest[::2], rest[1::2], strict=True):
+            found.append(np.divide(value, count, out=np.full(n.size, np.nan), where=count > 0))
+        return np.stack(found, axis=1)
 
-    return tuple(names), statistic
-
-
-def _finite_mean(values: Floats) -> float:
-    """Mean of the finite values: a ray can be without a plateau."""
-    finite = values[np.isfinite(values)]
-    return float(finite.mean()) if finite.size else float("nan")
+    return names, statistic
