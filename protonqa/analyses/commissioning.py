@@ -11,7 +11,8 @@ from typing import Any
 
 from protonqa.analyses.failures import failure_line, failure_text
 from protonqa.analyses.interface import Analysis, CancelCallback, Check, Commissioning, Context, ProgressCallback
-from protonqa.analyses.result_json import finding_to_plain
+from protonqa.analyses.result_check import check_figure
+from protonqa.analyses.result_json import finding_to_plain, table_to_plain
 from protonqa.analyses.run_folder import TRACEBACK
 from protonqa.analyses.runner import check_params
 from protonqa.device import CPU, Device
@@ -64,11 +65,12 @@ def commission_analysis(
 
 
 def commissioning_to_plain(outcome: Commissioning) -> dict[str, Any]:
-    """The checks and findings as JSON types."""
+    """Checks, findings and tables as JSON types."""
     return {
         "passed": outcome.passed,
         "checks": [check_to_plain(check) for check in outcome.checks],
         "findings": [finding_to_plain(finding) for finding in outcome.findings],
+        "tables": [table_to_plain(table) for table in outcome.tables],
         "timings_s": {name: round(float(seconds), 3) for name, seconds in sorted(outcome.timings_s.items())},
     }
 
@@ -91,4 +93,8 @@ def _checked(outcome: object) -> Commissioning:
         raise PluginError("the acceptance test returned something else", got=type(outcome).__name__)
     if not outcome.checks:
         raise PluginError("the acceptance test made no check", expected="at least one")
+    for figure in outcome.figures:
+        check_figure(figure)
+    for table in outcome.tables:
+        table_to_plain(table)
     return outcome

@@ -9,7 +9,17 @@ import numpy as np
 
 from protonqa.analyses.result_json import result_to_plain
 from protonqa.errors import PluginError, ProtonQAError
-from protonqa.values import AnalysisResult, Figure, Finding, ImageFigure, LineFigure, Measurement, State, Table
+from protonqa.values import (
+    AnalysisResult,
+    BarFigure,
+    Figure,
+    Finding,
+    ImageFigure,
+    LineFigure,
+    Measurement,
+    State,
+    Table,
+)
 
 _STYLES = ("line", "dashed", "points", "steps")
 
@@ -35,7 +45,7 @@ def check_result(result: object, *, out: Path | None = None) -> AnalysisResult:
         raise _wrong("a state of another kind", type(result.state).__name__, "State")
     _check_members(result)
     for figure in result.figures:
-        _check_figure(figure)
+        check_figure(figure)
     _check_artefacts(result.artefacts, out)
     for part in result.parts:
         check_result(part, out=out)
@@ -63,7 +73,8 @@ def _check_members(result: AnalysisResult) -> None:
         raise _wrong("figures of another kind", type(result.figures).__name__, "a tuple of figures")
 
 
-def _check_figure(figure: Figure) -> None:
+def check_figure(figure: Figure) -> None:
+    """Raise PluginError where a figure cannot be drawn."""
     if isinstance(figure, ImageFigure):
         if np.ndim(figure.image) != 2 or np.size(figure.image) == 0:
             raise _wrong(f"an image {figure.name} without two axes", str(np.shape(figure.image)), "(n_y, n_x)")
@@ -81,8 +92,11 @@ def _check_figure(figure: Figure) -> None:
                     f"{series.style}, {series.axis}",
                     f"{', '.join(_STYLES)}; left, right",
                 )
+    elif isinstance(figure, BarFigure):
+        if not figure.bars or any(one.low > one.high for one in figure.bars):
+            raise _wrong(f"bars of {figure.name} that are none or upside down", str(len(figure.bars)), "low <= high")
     else:
-        raise _wrong("a figure of another kind", type(figure).__name__, "LineFigure or ImageFigure")
+        raise _wrong("a figure of another kind", type(figure).__name__, "LineFigure, ImageFigure or BarFigure")
 
 
 def _check_artefacts(artefacts: Mapping[str, str], out: Path | None) -> None:

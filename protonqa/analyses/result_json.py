@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from protonqa.errors import InputError, StoreError
 from protonqa.values import (
     AnalysisResult,
+    Bar,
+    BarFigure,
     Figure,
     Finding,
     ImageFigure,
@@ -32,6 +34,7 @@ from protonqa.values import (
 )
 
 SCHEMA = "protonqa.result/1"
+_BAR = ("label", "low", "high", "low_label", "high_label")
 # Keys of the structure itself, which no flat number may replace.
 _OWN_KEYS = frozenset(
     [
@@ -108,7 +111,7 @@ def result_to_plain(result: AnalysisResult) -> dict[str, Any]:
         **_flat(result),
         "measurements": {name: _measurement_plain(one) for name, one in result.measurements.items()},
         "findings": [finding_to_plain(finding) for finding in result.findings],
-        "tables": [_table_plain(table) for table in result.tables],
+        "tables": [table_to_plain(table) for table in result.tables],
         "figures": [_figure_plain(figure) for figure in result.figures],
         "artefacts": {name: str(result.artefacts[name]) for name in sorted(result.artefacts)},
         "provenance": to_plain(result.provenance, "provenance"),
@@ -178,7 +181,14 @@ def to_plain_ordered(plain: Mapping[str, Any], where: str) -> dict[str, Any]:
     return {key: to_plain(value, where) for key, value in plain.items()}
 
 
-def _table_plain(table: Table) -> dict[str, Any]:
+def table_to_plain(table: Table) -> dict[str, Any]:
+    """A table as JSON types.
+
+    Raises
+    ------
+    InputError
+        A cell is NaN or infinite.
+    """
     rows = [[to_plain(cell, f"table {table.name}") for cell in row] for row in table.rows]
     return {"name": table.name, "title": table.title, "columns": list(table.columns), "rows": rows}
 
@@ -201,6 +211,9 @@ def _figure_plain(figure: Figure) -> dict[str, Any]:
             "limit": to_plain(figure.limit, where),
             "image": rows,
         }
+    if isinstance(figure, BarFigure):
+        bars = [to_plain_ordered({key: getattr(one, key) for key in _BAR}, where) for one in figure.bars]
+        return {"kind": "bars", **head, "base": to_plain(figure.base, where), "bars": bars}
     return {
         "kind": "lines",
         **head,
@@ -271,6 +284,8 @@ def _figure(plain: Mapping[str, Any]) -> Figure:
             limit=plain["limit"],
             image=np.array([[np.nan if cell is None else cell for cell in row] for row in plain["image"]], dtype=float),
         )
+    if plain["kind"] == "bars":
+        return BarFigure(**head, base=plain["base"], bars=tuple(Bar(**one) for one in plain["bars"]))
     if plain["kind"] != "lines":
         raise StoreError("a stored figure is of an unknown kind", got=repr(plain["kind"])[:40])
     return LineFigure(

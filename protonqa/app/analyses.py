@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from protonqa.analyses.commissioning import commission_analysis, commissioning_t
 from protonqa.analyses.interface import AnalysisParams, Commissioning
 from protonqa.analyses.registry import LoadedAnalysis, describe, listed_analyses, load_analysis
 from protonqa.analyses.run_folder import prove_writable, staged_folder
-from protonqa.analyses.runner import check_params, run_analysis
+from protonqa.analyses.runner import check_params, run_analysis, versions
 from protonqa.app.inputs import load_inputs
 from protonqa.app.progress import Cancel, Progress, stages
 from protonqa.app.recording import Recorder
-from protonqa.device import CPU, Device
+from protonqa.device import CPU, Device, cpu_label
 from protonqa.errors import InputError
 from protonqa.files.atomic import write_text_atomic
 from protonqa.values import AnalysisResult, Case, Finding, State
@@ -56,9 +57,10 @@ class CommissionParams(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CommissioningRun:
-    """Outcomes by analysis."""
+    """Outcomes by analysis, and when, where and with what they were made."""
 
     outcomes: Mapping[str, Commissioning] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -69,6 +71,7 @@ class CommissioningRun:
         """JSON types with the key ``analyses``."""
         return {
             "passed": self.passed,
+            **self.facts,
             "analyses": {name: commissioning_to_plain(outcome) for name, outcome in self.outcomes.items()},
         }
 
@@ -206,8 +209,18 @@ def commission(
         No analysis to commission.
     Cancelled
     """
+    from protonqa.report.commissioning_page import write_commissioning_page
+
     loaded = _to_commission(params)
     outcomes: dict[str, Commissioning] = {}
+    facts = {
+        "started_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "quick": params.quick,
+        "seed": seed,
+        "computer": cpu_label(),
+        "device": device.label,
+        "versions": versions(),
+    }
     with staged_folder(params.out) as folder:
         for one, part in zip(loaded, stages(progress, [1.0] * len(loaded)), strict=True):
             name = one.analysis.name
@@ -217,13 +230,25 @@ def commission(
             outcomes[name] = commission_analysis(
                 one.analysis, seed=seed, device=device, quick=params.quick, progress=part, cancel=cancel, out=own
             )
-        run = CommissioningRun(outcomes=outcomes)
+            write_commissioning_page(outcomes[name], own, title=one.analysis.title, facts=_for_people(facts))
+        run = CommissioningRun(outcomes=outcomes, facts=facts)
         write_text_atomic(folder / COMMISSIONING, json.dumps(run.to_plain(), allow_nan=False, indent=1) + "\n")
     if record is not None:
         for one in loaded:
             name, version = one.analysis.name, one.analysis.version
             record.acceptance_test(name, version, outcomes[name], device=device, seed=seed, quick=params.quick)
     return run
+
+
+def _for_people(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Facts of an acceptance test as its page names them."""
+    return {
+        "program": f"protonqa {facts['versions']['protonqa']}",
+        "date": str(facts["started_utc"])[:10],
+        "extent": "quick: fewer histories and cases, the same limits" if facts["quick"] else "full",
+        "computer": " with ".join(dict.fromkeys((str(facts["computer"]), str(facts["device"])))),
+        "seed": str(facts["seed"]),
+    }
 
 
 def _to_commission(params: CommissionParams) -> list[LoadedAnalysis]:

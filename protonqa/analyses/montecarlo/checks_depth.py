@@ -54,7 +54,7 @@ def depth_trial(trials: Trials, energy_mev: float, protons: int) -> DepthTrial:
     """A pencil beam, 3 mm wide (1 SD), into 160 mm x 160 mm of water."""
     csda_mm = float(csda_range_water_mm(energy_mev))
     depth_mm = 4.0 * np.ceil((csda_mm + _BEHIND_MM) / 4.0)
-    medium = block("water", size_mm=(_WIDTH_MM, _WIDTH_MM, depth_mm), spacing_mm=(4.0, 4.0, 2.0))
+    medium = block("water", size_mm=(_WIDTH_MM, _WIDTH_MM, depth_mm), spacing_mm=(4.0, 4.0, 1.0))
     result = trials.run(medium, energy_mev, protons, spot_sigma_mm=_SPOT_MM)
     facts = curve_facts(result.fine_depth_mm, result.fine_idd_mev_per_mm)
     return DepthTrial(energy_mev=energy_mev, csda_mm=csda_mm, result=result, facts=facts)

@@ -18,7 +18,7 @@ from protonqa.values import Table
 FloatArray = NDArray[np.float64]
 
 #: Depths as shares of the CSDA range; before the first that is checked the columns are wide against the beam.
-DEPTH_SHARES = (0.4, 0.5, 0.6, 0.7, 0.8, 0.86, 0.92, 0.96)
+DEPTH_SHARES = (0.5, 0.6, 0.7, 0.8, 0.86, 0.92, 0.96)
 _CHECKED_FROM = 0.6
 SIGMA_LIMIT_PERCENT, PEAK_LIMIT_PERCENT = 3.0, 6.0
 #: Voxels (across, along the beam; mm) that must give what cubes of 1 mm give.

@@ -13,7 +13,7 @@ from protonqa.analyses.montecarlo.params import MonteCarloParams
 from protonqa.analyses.montecarlo.trials import Trials
 
 #: Protons of a depth dose: the energy book of a single history closes within 5 to 12 % (1 SD), stated as 16 %.
-DEPTH_PROTONS, QUICK_DEPTH_PROTONS, RANGE_PROTONS = 1_000_000, 300_000, 600_000
+DEPTH_PROTONS, QUICK_DEPTH_PROTONS, RANGE_PROTONS = 600_000, 300_000, 400_000
 #: Share of the work that is done when a part begins.
 _SPREAD_FROM, _YIELDS_FROM, _CUTS_FROM, _BITS_FROM, _ALL = 60, 80, 90, 98, 100
 
