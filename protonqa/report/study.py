@@ -22,27 +22,28 @@ def study_blocks(result: AnalysisResult, findings: tuple[Finding, ...]) -> Itera
     yield KeyNumbers(numbers=tuple(_key_number(one) for one in list(result.measurements.values())[:4]))
     yield Facts(title="Study", rows=(("Extent", sentence(result.reason)),), columns=1)
     yield Findings(findings=findings)
-    rows = tables.get("rows", [])
     yield Heading(text="Errors of range and dose")
-    yield from _error_tables(rows)
-    yield from _floor_tables(tables.get("floors", []))
-    yield from _comparison_tables(tables.get("comparisons", []))
-    yield from _coverage_tables(tables.get("coverage", []))
-    yield from _subset_tables(tables.get("subsets", []))
+    yield from _error_tables(tables.get("rows", []))
+    yield from _floor_tables([row for row in tables.get("floors", []) if not str(row["scenario"]).startswith("vary")])
     yield from _tornado(result, tables.get("tornado", []))
     worst = [one for one in result.figures if isinstance(one, LineFigure)]
     if worst:
         yield Heading(text="Worst cases of the range model", new_page=True)
         for one in worst:
             yield FigureBlock(figure=one, caption=clean(one.title, limit=160), size="curve")
-    meanings = next((table for table in result.tables if table.name == "definitions"), None)
-    if meanings is not None:
-        yield Heading(text="Definitions")
-        yield GridTable(
-            title="What the words mean",
-            columns=("Term", "Meaning"),
-            rows=tuple((str(term), str(text)) for term, text in meanings.rows),
-        )
+    yield Heading(text="Coverage, comparisons and kinds of ray")
+    yield from _coverage_tables(tables.get("coverage", []))
+    yield from _comparison_tables(tables.get("comparisons", []))
+    yield from _subset_tables(tables.get("subsets", []))
+    yield Heading(text="Definitions")
+    for table in result.tables:
+        if table.name in ("definitions", "domain"):
+            yield Facts(
+                title=clean(table.title, limit=120),
+                rows=tuple((clean(str(term), limit=60), clean(str(text), limit=300)) for term, text in table.rows),
+                columns=1,
+                label_mm=48.0,
+            )
 
 
 def _key_number(one: Measurement) -> KeyNumber:
@@ -211,7 +212,7 @@ def _tornado(result: AnalysisResult, rows: Sequence[Row]) -> Iterator[Block]:
             figure=one,
             caption=clean(one.title, limit=160),
             size="wide" if len(one.bars) > 5 else "tall",
-            note="The line is the base, levels stand at the ends. Where a window judges only some rays, so does the base.",
+            note="The line is the base, levels stand at the ends. A window judges some rays: the base then judges the same.",
         )
     yield GridTable(
         title="One factor at a time, every method",

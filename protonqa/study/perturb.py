@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from protonqa.activity.washout import WashoutScenario
+from protonqa.activity.washout import WashoutScenario, washout_names
 from protonqa.study.conditions import STORED, StudyScenario
 
 if TYPE_CHECKING:
@@ -31,9 +31,14 @@ def draw_for(scenario: StudyScenario, table: RayTable, anatomy: str, seed: int) 
     """What is drawn for the rays of one anatomy, which are all of `table`."""
     from protonqa.range_model.scenarios import draw_scenarios
 
-    words = np.frombuffer(hashlib.sha256(anatomy.encode()).digest()[:16], dtype="<u4")
-    rng = np.random.default_rng([seed, *(int(word) for word in words)])
-    draw = draw_scenarios(scenario.config, rng, len(table), n_channel=table.production.shape[1])
+    words = [int(word) for word in np.frombuffer(hashlib.sha256(anatomy.encode()).digest()[:16], dtype="<u4")]
+    # All washout models are drawn whatever the scenario needs, so that every other draw is the same in each.
+    every = scenario.config.model_copy(update={"washout": dict.fromkeys(washout_names(), 1.0)})
+    rng = np.random.default_rng([seed, *words])
+    draw = draw_scenarios(every, rng, len(table), n_channel=table.production.shape[1])
+    names = _chosen(scenario.config.washout, np.random.default_rng([seed, *words, 1]).random(len(table)))
+    used = {name: draw.washout[name] for name in sorted(set(names.tolist()))}
+    draw = replace(draw, washout_name=names, washout=used)
     if scenario.hu_bias_percent:
         draw = replace(draw, rsp_factor=draw.rsp_factor * (1.0 + scenario.hu_bias_percent / 100.0))
     if scenario.proximal and scenario.window_mm is not None:
@@ -88,6 +93,13 @@ def with_cross_sections(table: RayTable, name: str) -> RayTable:
         They were not simulated with it.
     """
     return table if name == STORED else replace(table, production=table.production_of(_all(table), name))
+
+
+def _chosen(weights: dict[str, float], uniform: NDArray[np.float64]) -> NDArray[np.str_]:
+    """A washout model for each number in 0 to 1."""
+    names = sorted(name for name, weight in weights.items() if weight > 0)
+    edges = np.cumsum([weights[name] for name in names])
+    return np.array(names)[np.searchsorted(edges / edges[-1], uniform, side="right")]
 
 
 def _quiet(draw: ScenarioDraw, *, noise: bool) -> ScenarioDraw:

@@ -48,12 +48,15 @@ def study_result(outcome: StudyOutcome, folder: Path | None) -> AnalysisResult:
         state=State.PASS,
         reason=_sentence(outcome),
         measurements={one.name: one for one in _measurements(outcome, model)},
-        tables=(*_tables(outcome), definitions(study, outcome.facts)),
+        tables=(*_tables(outcome), definitions(study, outcome.facts), _domain(outcome)),
         figures=_figures(outcome),
         findings=(*outcome.findings, *_findings(outcome, model)),
         artefacts=artefacts,
         provenance={
             "rays": {key: value for key, value in outcome.facts.items() if key != "recipe"},
+            "model": outcome.model["name"],
+            "weights_sha256": outcome.model["weights_sha256"],
+            "training_set": outcome.model["training_set"],
             "results_hash": outcome.results_hash,
             "study_seed": study.seed,
         },
@@ -146,6 +149,15 @@ def _tables(outcome: StudyOutcome) -> Iterator[Table]:
                 columns=chosen,
                 rows=tuple(tuple(_cell(row.get(column)) for column in chosen) for row in rows),
             )
+
+
+def _domain(outcome: StudyOutcome) -> Table:
+    """What the model's card says it was made for."""
+    rows = tuple(
+        (name.replace("_", " "), ", ".join(map(str, value)) if isinstance(value, list) else str(value))
+        for name, value in outcome.model["domain"].items()
+    )
+    return Table(name="domain", title=f"Domain of the model {outcome.model['name']}", columns=("", ""), rows=rows)
 
 
 def _figures(outcome: StudyOutcome) -> tuple[Figure, ...]:

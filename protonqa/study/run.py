@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +29,9 @@ from protonqa.study.settings import Method, StudyConfig
 from protonqa.study.summary import Summary, summarise
 from protonqa.values import Finding, Severity
 
+if TYPE_CHECKING:
+    from protonqa.range_model.card import ModelCard
+
 #: Gets (done, total, text); total 1.
 Progress = Callable[[float, float, str], None]
 
@@ -45,6 +48,8 @@ class StudyOutcome:
     ----------
     facts : mapping
         Where the rays came from, hashes, counts.
+    model : mapping
+        Name, hash of the weights, training set and domain of the model under study.
     folder : Path
         Journal of the cells.
     results_hash : str
@@ -54,6 +59,7 @@ class StudyOutcome:
     setting: Setting
     rays: RayFacts
     facts: Mapping[str, Any]
+    model: Mapping[str, Any]
     summary: Summary
     findings: tuple[Finding, ...]
     folder: Path
@@ -130,7 +136,8 @@ def run_study(
     return StudyOutcome(
         setting=setting,
         rays=facts,
-        facts={**opened.facts, "model": model.card.name, "weights_sha256": model.card.weights_sha256},
+        facts=opened.facts,
+        model=_about(model.card),
         summary=summary,
         findings=(*opened.findings, *left_out, *lacking, *_failures(report.failed, work / ASK_FOLDER)),
         folder=work / ASK_FOLDER,
@@ -183,6 +190,15 @@ def cell_arrays(outcome: StudyOutcome, cell_id: str) -> dict[str, np.ndarray[Any
         if one.cell_id == cell_id and one.done:
             return decoded(one.content)
     raise InputError("the study has no such cell", got=cell_id[:40])
+
+
+def _about(card: ModelCard) -> dict[str, Any]:
+    return {
+        "name": card.name,
+        "weights_sha256": card.weights_sha256,
+        "training_set": card.training.set_hash,
+        "domain": card.domain.model_dump(mode="json"),
+    }
 
 
 def _own_job(work: Path) -> Job:

@@ -57,8 +57,10 @@ def write_known_rays(
     return folder
 
 
-def known_ray(anatomy: str, *, range_mm: float, shift_mm: float, planned: bool = True) -> TrainingRay:
-    """One ray whose delivered range is the planned one plus `shift_mm`."""
+def known_ray(
+    anatomy: str, *, range_mm: float, shift_mm: float, planned: bool = True, mixed: bool = False
+) -> TrainingRay:
+    """One ray whose delivered range is the planned one plus `shift_mm`; `mixed` marks it as range-mixed."""
     r80, dose, made = _profiles(range_mm + shift_mm)
     planned_r80, _, expected = _profiles(range_mm)
     return TrainingRay(
@@ -75,6 +77,7 @@ def known_ray(anatomy: str, *, range_mm: float, shift_mm: float, planned: bool =
         energy_low_mev=float(energy_from_range_water_mev(range_mm + shift_mm)),
         energy_high_mev=float(energy_from_range_water_mev(range_mm + shift_mm)),
         falloff_mm=0.0,
+        range_mixed=mixed,
         protons=1.0,
         planned_production=expected if planned else None,
         planned_known=planned,
