@@ -69,7 +69,8 @@ def keyed_uniform(keys: Tensor, start: int, n: int, dtype: torch.dtype = torch.f
     x.add_(keys[:, 1:])
     _mix32(x, spare)
     x.bitwise_right_shift_(8).bitwise_and_((1 << 24) - 1)
-    return x.to(dtype).add_(0.5).mul_(2.0**-24)
+    # In single precision the last of the numbers would round to 1, and a normal draw from it to infinity.
+    return x.to(dtype).add_(0.5).mul_(2.0**-24).clamp_max_(1.0 - torch.finfo(dtype).eps / 2)
 
 
 def _normal(uniform: Tensor) -> Tensor:

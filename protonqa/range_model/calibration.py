@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from protonqa.errors import InputError
 from protonqa.range_model.a50line import A50Lines, fit_a50_lines, reported_a50_mm, timeline_classes
 from protonqa.range_model.augmentation import apply_scenarios
-from protonqa.range_model.config import FeatureConfig
+from protonqa.range_model.config import FeatureConfig, ModelConfig
 from protonqa.range_model.conformal import ConformalTable, GroupAxis, fit_conformal, quantile_edges
 from protonqa.range_model.dataset import RayTable, Split
 from protonqa.range_model.domain import (
@@ -26,7 +27,7 @@ from protonqa.range_model.features import build_features
 from protonqa.range_model.network import RangeNetwork
 from protonqa.range_model.observables import OBSERVABLES, column, edge_shape, observe
 from protonqa.range_model.predict import run_members
-from protonqa.range_model.scenarios import draw_scenarios
+from protonqa.range_model.scenarios import NAMED_SCENARIOS, ScenarioConfig, draw_scenarios
 from protonqa.range_model.training import CALIBRATION, LINES, TrainConfig
 
 Floats = NDArray[np.float64]
@@ -35,7 +36,18 @@ Floats = NDArray[np.float64]
 LINE_RAYS = 6000
 #: Ranges this far outside those of training are still answered, mm.
 RANGE_MARGIN_MM = 2.0
+#: Range-mixed calibration rays that a threshold for their flag needs.
+LEAST_MIXED = 50
 _BATCH = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Calibrated:
+    """What calibration adds to the networks."""
+
+    conformal: ConformalTable
+    score: DomainScore
+    mixing_threshold: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -45,6 +57,8 @@ class _Outputs:
     below: Floats
     above: Floats
     disagreement: Floats
+    mixing: Floats
+    mixed: NDArray[np.bool_]
     observed: Floats
     shape: Floats
 
@@ -70,43 +84,59 @@ def domain_limits(table: RayTable, train: NDArray[np.int64], config: TrainConfig
 
 def calibrate(
     members: tuple[RangeNetwork, ...], table: RayTable, split: Split, config: TrainConfig, limits: DomainLimits
-) -> tuple[ConformalTable, DomainScore]:
-    """Domain score and intervals from the calibration anatomies.
+) -> Calibrated:
+    """Domain score, intervals and flag of mixing from the calibration anatomies.
 
-    Intervals are calibrated on the rays that would be answered, under fresh scenarios in each round. Rays of one
-    anatomy are not independent: the promise holds on average over anatomies.
+    Intervals are calibrated on the rays that would be answered, under fresh scenarios in each round: those of training,
+    and where the config asks for it those of the test as well, so that a clean profile is not given the interval of a
+    noisy one. Rays of one anatomy are not independent: the promise holds on average over anatomies.
 
     Raises
     ------
     InputError
         Too few calibration rays.
     """
+    wanted = [config.scenarios] * config.calibration_rounds
+    wanted += list(NAMED_SCENARIOS.values()) * config.calibration_named
     rounds = [
-        _outputs(members, table, split.calibrate, config, limits, [config.seed, CALIBRATION, number])
-        for number in range(config.calibration_rounds)
+        _outputs(members, table, split.calibrate, config.model, scenario, limits, [config.seed, CALIBRATION, number])
+        for number, scenario in enumerate(wanted)
     ]
-    joined = {
-        name: np.concatenate([getattr(r, name) for r in rounds])
-        for name in ("true", "r80", "below", "above", "disagreement", "observed", "shape")
-    }
+    joined = {name: np.concatenate([getattr(r, name) for r in rounds]) for name in _Outputs.__slots__}
     score = fit_domain_score(joined["observed"], joined["shape"], joined["disagreement"])
     inside = score.score(joined["observed"], joined["shape"], joined["disagreement"]) <= 1.0
     kept = {name: value[inside] for name, value in joined.items()}
+    threshold = _threshold(kept, config) if config.model.network.mixed_head else None
     columns = {name: kept["observed"][:, i] for i, name in enumerate(OBSERVABLES)}
     columns["spread_mm"] = 0.5 * (kept["below"] + kept["above"])
     columns["disagreement_mm"] = kept["disagreement"]
-    axes = tuple(GroupAxis(name=name, edges=quantile_edges(columns[name], count)) for name, count in config.groups)
-    table_ = fit_conformal(
+    columns["mixing"] = kept["mixing"]
+    conformal = fit_conformal(
         kept["r80"],
         kept["below"],
         kept["above"],
         kept["true"],
         columns,
-        axes=axes,
+        axes=tuple(_axis(name, columns[name], count, threshold) for name, count in config.groups),
         alpha=config.alpha,
         smallest_group=config.smallest_group,
+        shrinkage=config.shrinkage,
     )
-    return table_, score
+    return Calibrated(conformal=conformal, score=score, mixing_threshold=threshold)
+
+
+def _threshold(kept: dict[str, NDArray[Any]], config: TrainConfig) -> float | None:
+    """Probability that the wanted share of the range-mixed rays reaches; None where there are too few of them."""
+    mixed = kept["mixing"][kept["mixed"]]
+    return float(np.quantile(mixed, 1.0 - config.flagged_share)) if mixed.size >= LEAST_MIXED else None
+
+
+def _axis(name: str, values: Floats, count: int, threshold: float | None) -> GroupAxis:
+    """An axis in bins of equal number; that of mixing is cut where rays are flagged, and finer on the side of those."""
+    if name != "mixing" or threshold is None:
+        return GroupAxis(name=name, edges=quantile_edges(values, count))
+    finer = quantile_edges(values[values >= threshold], count - 1) if count > 2 else ()
+    return GroupAxis(name=name, edges=tuple(sorted({threshold, *finer})))
 
 
 def fit_lines(table: RayTable, train: NDArray[np.int64], config: TrainConfig, features: FeatureConfig) -> A50Lines:
@@ -131,7 +161,8 @@ def _outputs(
     members: tuple[RangeNetwork, ...],
     table: RayTable,
     rows: NDArray[np.int64],
-    config: TrainConfig,
+    model: ModelConfig,
+    scenario: ScenarioConfig,
     limits: DomainLimits,
     seed: list[int],
 ) -> _Outputs:
@@ -140,9 +171,9 @@ def _outputs(
     parts = []
     for start in range(0, rows.size, _BATCH):
         some = rows[start : start + _BATCH]
-        draw = draw_scenarios(config.scenarios, rng, some.size, n_channel=table.production.shape[1])
+        draw = draw_scenarios(scenario, rng, some.size, n_channel=table.production.shape[1])
         rays = apply_scenarios(table, some, draw)
-        features = build_features(rays, config.model.features)
+        features = build_features(rays, model.features)
         observed = observe(rays, features.edge)
         free = np.array([not r for r in hard_reasons(rays, features.edge, observed, limits)], dtype=bool)
         output = run_members(members, features)
@@ -153,6 +184,8 @@ def _outputs(
                 below=output.below_mm[free],
                 above=output.above_mm[free],
                 disagreement=output.disagreement_mm[free],
+                mixing=output.mixing[free],
+                mixed=table.range_mixed[some][free],
                 observed=observed.numpy()[free],
                 shape=edge_shape(rays, features.edge).numpy()[free],
             )

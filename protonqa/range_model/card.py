@@ -52,9 +52,13 @@ class MetricRow(Settings):
     range_p95_mm: float
     dose_mae: float | None = None
     dose_mre_percent: float | None = None
+    #: The same without the distal fall-off.
+    dose_mre_plateau_percent: float | None = None
     coverage: float | None = None
     interval_width_mm: float | None = None
     answered: float | None = None
+    #: Share of rays flagged as range-mixed.
+    flagged: float | None = None
 
 
 class ModelCard(Settings):
@@ -70,6 +74,10 @@ class ModelCard(Settings):
     conformal: ConformalTable
     a50_lines: A50Lines
     training: TrainingRecord
+    #: Probability of mixing from which a ray is flagged; None where the model has no head for it.
+    mixing_threshold: float | None = None
+    #: Slope of predicted against imposed shift of the delivered anatomy, by scenario.
+    edge_following: dict[str, float] = Field(default_factory=dict)
     metrics: tuple[MetricRow, ...] = ()
     known_failures: tuple[str, ...] = ()
     weights_sha256: str

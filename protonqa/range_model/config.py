@@ -33,6 +33,8 @@ CHANNELS: tuple[str, ...] = (
     "psf",
     "psf_known",
 )
+#: What may be added to them.
+OPTIONAL_CHANNELS: tuple[str, ...] = ("wepl_spread", "spread_known")
 
 
 #: Runs of equal bins that join: (start, stop, bin) in mm.
@@ -80,9 +82,10 @@ class FeatureConfig(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> FeatureConfig:
-        unknown = [c for c in self.channels if c not in CHANNELS]
+        known = (*CHANNELS, *OPTIONAL_CHANNELS)
+        unknown = [c for c in self.channels if c not in known]
         if unknown or "offset" not in self.channels:
-            raise ValueError(f"channels need 'offset' and none but {CHANNELS}, got {unknown or self.channels}")
+            raise ValueError(f"channels need 'offset' and none but {known}, got {unknown or self.channels}")
         check_segments(self.segments)
         return self
 
@@ -101,8 +104,12 @@ class FeatureConfig(Settings):
 
 
 class NetworkConfig(Settings):
-    """The recurrent network: encoder, recurrent layers over depth, dose head and range head."""
+    """The network: encoder, residual convolutions, a core over depth, and heads for range, mixing and dose.
 
+    A ``recurrent`` core ships; ``tcn`` (convolutions alone) and ``transformer`` stand beside it for comparison.
+    """
+
+    core: Literal["recurrent", "tcn", "transformer"] = "recurrent"
     cell: Literal["lstm", "gru"] = "lstm"
     bidirectional: bool = True
     hidden: int = Field(48, ge=2, le=512)
@@ -110,6 +117,20 @@ class NetworkConfig(Settings):
     encoder: int = Field(32, ge=2, le=512)
     #: Bins that the encoder joins before the recurrent layers: fewer steps, and nothing averaged away.
     stride: int = Field(1, ge=1, le=8)
+    #: Residual convolutions between encoder and core, each looking twice as far as the one before.
+    blocks: int = Field(0, ge=0, le=12)
+    kernel: int = Field(5, ge=3, le=15)
+    #: Attention heads of a transformer.
+    attention: int = Field(4, ge=1, le=16)
+    #: Whether a head tells range-mixed rays from others.
+    mixed_head: bool = False
+    #: Width of a path that sees the bins around A50 at their places, beside the core that walks over depth: it reads
+    #: the shape of the edge to a fraction of a bin. 0 is none. Needs a grid anchored at A50.
+    edge: int = Field(0, ge=0, le=2048)
+    edge_layers: int = Field(3, ge=1, le=6)
+    edge_span_mm: tuple[float, float] = (-64.0, 24.0)
+    #: Width of what the dose head knows of each depth; None is that of `head`.
+    dose_width: int | None = Field(None, ge=2, le=512)
     head: int = Field(48, ge=2, le=512)
     #: Dose bins relative to R80, mm: fine around the peak, which stands still there, coarse where the dose is smooth.
     dose_segments: Segments = (
@@ -124,6 +145,12 @@ class NetworkConfig(Settings):
     @model_validator(mode="after")
     def _check(self) -> NetworkConfig:
         check_segments(self.dose_segments)
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel must be odd, got {self.kernel}")
+        if self.core == "tcn" and self.blocks == 0:
+            raise ValueError("a tcn needs blocks")
+        if self.core == "transformer" and self.hidden % self.attention:
+            raise ValueError(f"hidden {self.hidden} is not a multiple of {self.attention} attention heads")
         return self
 
     def dose_edges_mm(self) -> tuple[float, ...]:
@@ -142,6 +169,8 @@ class ModelConfig(Settings):
     def _check(self) -> ModelConfig:
         if self.features.n_bin % self.network.stride:
             raise ValueError(f"{self.features.n_bin} bins cannot be joined by {self.network.stride}")
+        if self.network.edge and self.features.anchor != "a50":
+            raise ValueError("an edge path needs a grid anchored at A50")
         return self
 
 

@@ -19,7 +19,7 @@ from protonqa.range_model.observables import OBSERVABLES
 Floats = NDArray[np.float64]
 
 #: Names a group axis may carry: the observables and what the ensemble predicts.
-PREDICTED = ("spread_mm", "disagreement_mm")
+PREDICTED = ("spread_mm", "disagreement_mm", "mixing")
 AXIS_NAMES = (*OBSERVABLES, *PREDICTED)
 
 
@@ -108,6 +108,7 @@ def fit_conformal(
     axes: tuple[GroupAxis, ...],
     alpha: float = 0.05,
     smallest_group: int = 200,
+    shrinkage: float = 0.0,
 ) -> ConformalTable:
     """Calibrate on rays of anatomies that training never saw.
 
@@ -118,6 +119,9 @@ def fit_conformal(
     observed : column per axis, (n_ray,)
     smallest_group : int
         Groups with fewer rays fall back.
+    shrinkage : float
+        Rays that the group with its last axis left out counts for in a group's quantiles: a group of a few anatomies
+        then neither promises too much nor hides behind one bad anatomy. 0 leaves each group to itself.
 
     Raises
     ------
@@ -140,6 +144,8 @@ def fit_conformal(
         if not (math.isfinite(below) and math.isfinite(above)) or (name != "all" and rows.size < smallest_group):
             continue
         groups[name] = GroupQuantiles(n=int(rows.size), below=below, above=above)
+    if shrinkage > 0:
+        groups = _shrunk(groups, shrinkage)
     if "all" not in groups:
         raise InputError(
             "too few calibration rays for the interval",
@@ -147,3 +153,22 @@ def fit_conformal(
             expected=f"at least {math.ceil(2 / alpha) - 1}",
         )
     return ConformalTable(alpha=alpha, axes=axes, groups=groups)
+
+
+def _shrunk(groups: dict[str, GroupQuantiles], strength: float) -> dict[str, GroupQuantiles]:
+    """Each group pulled towards the one with its last axis left out, outer groups first."""
+    done: dict[str, GroupQuantiles] = {}
+    for name in sorted(groups, key=lambda key: 0 if key == "all" else key.count("/") + 1):
+        own = groups[name]
+        if name == "all":
+            done[name] = own
+            continue
+        parts = name.split("/")
+        outer = next(done[key] for n in range(len(parts) - 1, -1, -1) if (key := "/".join(parts[:n]) or "all") in done)
+        share = own.n / (own.n + strength)
+        done[name] = GroupQuantiles(
+            n=own.n,
+            below=share * own.below + (1.0 - share) * outer.below,
+            above=share * own.above + (1.0 - share) * outer.above,
+        )
+    return done

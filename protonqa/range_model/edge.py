@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv1d
 
 #: A50 is half the maximum found within this length before the end of the activity.
 LOCAL_LENGTH_MM = 20.0
@@ -75,11 +74,15 @@ def smooth(activity: Tensor, usable: Tensor, sd_mm: float) -> Tensor:
     if sd_mm <= 0:
         return activity.where(usable, torch.zeros_like(activity))
     reach = max(1, math.ceil(3.5 * sd_mm))
-    x = torch.arange(-reach, reach + 1, dtype=activity.dtype, device=activity.device)
-    kernel = torch.exp(-0.5 * (x / sd_mm) ** 2)[None, None]
+    n_bin = activity.shape[1]
+    # By Fourier transform, long enough that nothing wraps around: a short kernel in double precision is slow on a CPU.
+    size = 32 * math.ceil((n_bin + reach) / 32)
+    index = torch.arange(size, device=activity.device)
+    x = torch.minimum(index, size - index).to(activity.dtype)
+    kernel = torch.exp(-0.5 * (x / sd_mm) ** 2) * (x <= reach)
     weight = usable.to(activity.dtype)
-    total = conv1d((activity * weight)[:, None], kernel, padding=reach)[:, 0]
-    norm = conv1d(weight[:, None], kernel, padding=reach)[:, 0]
+    spectrum = torch.fft.rfft(torch.stack([activity * weight, weight]), n=size) * torch.fft.rfft(kernel)
+    total, norm = torch.fft.irfft(spectrum, n=size)[..., :n_bin].unbind(0)
     return torch.where(norm > 1e-3, total / norm.clamp(min=1e-3), torch.zeros_like(total))
 
 

@@ -24,6 +24,9 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 MODEL, LINE, REFUSED = "model", "a50-line", "model, refused rays"
+#: Scenarios of a clinic, and the rays in domain that the mean over a field needs.
+FIELD_ROWS: tuple[str, ...] = ("realistic ray",)
+LEAST_FIELD_RAYS = 8
 _BATCH = 128
 
 
@@ -38,8 +41,10 @@ class ScenarioOutcome:
     line: Floats
     network: Floats
     answered: Flags
+    mixed: Flags
     dose_mae: Floats
     dose_mre: Floats
+    dose_mre_plateau: Floats
 
 
 def run_scenario(
@@ -63,8 +68,10 @@ def run_scenario(
             "line": part.line,
             "network": part.network,
             "answered": np.array([not r for r in part.reason], dtype=bool),
+            "mixed": part.mixed,
             "dose_mae": dose.mae,
             "dose_mre": dose.mre_percent,
+            "dose_mre_plateau": dose.mre_without_falloff_percent,
         }
         for name, value in values.items():
             collected[name].append(value)
@@ -79,19 +86,24 @@ def evaluate(
     scenarios: Mapping[str, ScenarioConfig],
     *,
     seed: int,
+    prefix: str = "",
     progress: Callable[[int, int, str], object] | None = None,
 ) -> tuple[MetricRow, ...]:
     """Rows for every scenario, subset and method.
 
-    Subsets: ``all`` rays, ``flat mono`` (neither heterogeneous nor SOBP), ``heterogeneous``, ``range-mixed``. Window
-    rows score rays deeper than the window is long. The A50 line answers the same rays as the model.
+    Subsets, each behind `prefix`: ``all`` rays; ``in domain``, all that are not range-mixed; of those ``flat mono``
+    (neither heterogeneous nor SOBP) and ``heterogeneous``; ``range-mixed``; and, in the scenarios of a clinic,
+    ``field mean``: the mean over the rays in domain of a field, a field a row. Window rows score rays deeper than the
+    window is long. The A50 line answers the same rays as the model.
     """
     found: list[MetricRow] = []
     for number, (name, scenario) in enumerate(scenarios.items()):
         outcome = run_scenario(model, table, rows, scenario, seed)
         deep = table.r80_mm[rows] > WINDOW_ROWS_MM.get(name, 0.0)
         for subset, inside in _subsets(table, rows).items():
-            found += _rows(name, subset, outcome, inside & deep)
+            found += _rows(name, prefix + subset, outcome, inside & deep)
+        if name in FIELD_ROWS:
+            found += _field_rows(name, f"{prefix}field mean", outcome, _fields(table, rows), ~table.range_mixed[rows])
         if progress is not None:
             progress(number + 1, len(scenarios), name)
     return tuple(found)
@@ -101,6 +113,7 @@ def _subsets(table: RayTable, rows: NDArray[np.int64]) -> dict[str, Flags]:
     mixed, rough, sobp = table.range_mixed[rows], table.heterogeneous[rows], table.sobp[rows]
     return {
         "all": np.ones(rows.size, dtype=bool),
+        "in domain": ~mixed,
         "flat mono": ~rough & ~sobp & ~mixed,
         "heterogeneous": rough & ~mixed,
         "range-mixed": mixed,
@@ -123,9 +136,11 @@ def _rows(name: str, subset: str, outcome: ScenarioOutcome, inside: Flags) -> li
                 outcome.true[kept],
                 dose_mae=float(np.nanmean(outcome.dose_mae[kept])),
                 dose_mre_percent=float(np.nanmean(outcome.dose_mre[kept])),
+                dose_mre_plateau_percent=float(np.nanmean(outcome.dose_mre_plateau[kept])),
                 coverage=coverage(outcome.low[kept], outcome.high[kept], outcome.true[kept]),
                 interval_width_mm=interval_width_mm(outcome.low[kept], outcome.high[kept]),
                 answered=share,
+                flagged=float(outcome.mixed[kept].mean()),
             )
         )
     lined = kept & np.isfinite(outcome.line)
@@ -134,6 +149,31 @@ def _rows(name: str, subset: str, outcome: ScenarioOutcome, inside: Flags) -> li
     refused = inside & ~outcome.answered & np.isfinite(outcome.network)
     if refused.any():
         rows.append(_row(name, subset, REFUSED, outcome.network[refused], outcome.true[refused], answered=1.0 - share))
+    return rows
+
+
+def _fields(table: RayTable, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Positions in `rows` of the rays of each field: rays of one anatomy with the same energies are of one beam."""
+    keys = [f"{table.anatomy[r]} {table.energy_low_mev[r]!r} {table.energy_high_mev[r]!r}" for r in rows]
+    _, which = np.unique(np.array(keys), return_inverse=True)
+    fields = [np.flatnonzero(which == one) for one in range(int(which.max(initial=-1)) + 1)]
+    return [field for field in fields if field.size >= LEAST_FIELD_RAYS]
+
+
+def _field_rows(
+    name: str, subset: str, outcome: ScenarioOutcome, fields: list[NDArray[np.int64]], inside: Flags
+) -> list[MetricRow]:
+    """Rows of the mean over each field; a field without enough answered rays is left out."""
+    kept = [field[(inside & outcome.answered)[field]] for field in fields]
+    kept = [field for field in kept if field.size >= LEAST_FIELD_RAYS]
+    if not kept:
+        return []
+    true = np.array([outcome.true[field].mean() for field in kept])
+    rows = []
+    for method, values in ((MODEL, outcome.r80), (LINE, outcome.line)):
+        mean = np.array([np.nanmean(values[field]) for field in kept])
+        if np.isfinite(mean).all():
+            rows.append(_row(name, subset, method, mean, true))
     return rows
 
 

@@ -81,11 +81,12 @@ def _channels(rays: RayBatch, edge: Edge, anchor: Tensor, origin: Tensor, edges:
     activity = rays.activity / scale[:, None] * usable
     ratio = activity * known / rays.rsp.clamp(min=LOWEST_RSP)
     wepl_known = known.cumprod(dim=1)
-    stack = torch.stack([activity, usable, ratio, both, rays.rsp * known, known, wepl_known], dim=1)
+    spread, spread_known = _spread(rays)
+    stack = torch.stack([activity, usable, ratio, both, rays.rsp * known, known, wepl_known, spread], dim=1)
     position = origin[:, None] + edges[None]
     integral = cumulative(stack)
     at_edge = at_positions(integral, position)
-    a, u, r, b, s, k, w = (at_edge[..., 1:] - at_edge[..., :-1]).unbind(dim=1)
+    a, u, r, b, s, k, w, d = (at_edge[..., 1:] - at_edge[..., :-1]).unbind(dim=1)
     width = (edges[1:] - edges[:-1])[None].expand_as(a)
     inside = position.clamp(0.0, float(WORKING_BINS)).diff(dim=1)
     centre = 0.5 * (position[:, 1:] + position[:, :-1])
@@ -119,7 +120,16 @@ def _channels(rays: RayBatch, edge: Edge, anchor: Tensor, origin: Tensor, edges:
         "timeline_known": along(rays.times_known),
         "psf": along(rays.psf_mm * rays.psf_known / 5.0),
         "psf_known": along(rays.psf_known),
+        # Logarithm: a tenth of a millimetre matters where there is little, millimetres where there is much.
+        "wepl_spread": torch.log1p(_ratio(d, inside).clamp(min=0.0)),
+        "spread_known": along(spread_known),
     }
+
+
+def _spread(rays: RayBatch) -> tuple[Tensor, Tensor]:
+    if rays.wepl_spread is None or rays.spread_known is None:
+        return torch.zeros_like(rays.rsp), torch.zeros_like(rays.times_known)
+    return rays.wepl_spread * rays.spread_known[:, None], rays.spread_known
 
 
 def _ratio(top: Tensor, bottom: Tensor) -> Tensor:

@@ -36,6 +36,10 @@ class LossConfig(Settings):
     mixed_weight: float = Field(1.0, ge=0.0, le=1.0)
     #: Errors beyond this count linearly: rays with two ranges must not rule the others.
     huber_mm: float = Field(1.0, gt=0.0)
+    #: Rays with a wide predicted spread count less, by (spread / mean spread)^-focus: noisy must not rule clean ones.
+    focus: float = Field(0.0, ge=0.0, le=1.0)
+    #: Weight of telling range-mixed rays from others, where the network has a head for it.
+    mixing_weight: float = Field(0.2, ge=0.0)
     #: What the spread head learns: outer quantiles, or the likely size of the error below and above. Either way the
     #: intervals are calibrated afterwards.
     spread_law: Literal["quantile", "laplace"] = "quantile"
@@ -99,18 +103,33 @@ def total_loss(
     error = output.offset_mm - target.offset_mm
     huber = torch.nn.functional.huber_loss(output.offset_mm, target.offset_mm, delta=config.huber_mm, reduction="none")
     trust = target.valid * (1.0 - (1.0 - config.mixed_weight) * target.mixed)
+    if config.focus > 0:
+        trust = trust * _focus(output, trust, config.focus)
     range_part = (huber * trust).sum() / count
     spread_part = (_spread_loss(-error.detach(), output, config) * target.valid).sum() / count
     gap = (dose - target.dose).abs() / (target.dose + config.dose_floor)
     dose_part = (gap * target.dose_weight).sum() / target.dose_weight.sum().clamp(min=1.0)
     total = config.range_weight * range_part + config.spread_weight * spread_part + config.dose_weight * dose_part
+    mixing_part = torch.nn.functional.binary_cross_entropy_with_logits(
+        output.mixed, target.mixed, target.valid, reduction="sum"
+    ).div(count)
+    total = total + config.mixing_weight * mixing_part
     mae = (error.detach().abs() * target.valid).sum() / count
     return total, {
         "loss": total.detach(),
         "range_mae_mm": mae,
         "spread": spread_part.detach(),
         "dose": dose_part.detach(),
+        "mixing": mixing_part.detach(),
     }
+
+
+def _focus(output: NetworkOutput, trust: Tensor, power: float) -> Tensor:
+    """Weights with a mean of 1 over the rays that count; no gradient: the spread must not grow to be spared."""
+    spread = (0.5 * (output.below_mm + output.above_mm)).detach()
+    weight = spread.pow(-power)
+    mean = (weight * trust).sum() / trust.sum().clamp(min=1e-6)
+    return weight / mean.clamp(min=1e-6)
 
 
 def _spread_loss(miss_mm: Tensor, output: NetworkOutput, config: LossConfig) -> Tensor:

@@ -26,7 +26,7 @@ from torch import Tensor
 from protonqa.durable import write_bytes_atomic, write_text_atomic
 from protonqa.errors import ModelFileError
 from protonqa.range_model.card import CARD_VERSION, ModelCard, TensorEntry, card_html
-from protonqa.range_model.config import ModelConfig
+from protonqa.range_model.config import ModelConfig, canonical_hash
 from protonqa.range_model.domain import DomainScore
 from protonqa.range_model.network import RangeNetwork, new_network
 
@@ -181,7 +181,8 @@ def _check_card(content: bytes) -> ModelCard:
         first = error.errors()[0]
         where = ".".join(str(p) for p in first["loc"])
         raise ModelFileError("model card is damaged", got=f"{where}: {first['msg']}"[:200], remedy=_AGAIN) from error
-    if card.card_sha256 != card.own_hash():
+    # Of what stands in the file: settings that came later have defaults, which an old card does not list.
+    if card.card_sha256 != canonical_hash({key: value for key, value in raw.items() if key != "card_sha256"}):
         raise ModelFileError("model card does not match its own hash", remedy=_AGAIN)
     if card.feature_schema != card.config.features.schema_hash():
         raise ModelFileError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -51,6 +51,10 @@ class RangePrediction:
         Above 1 the ray lies outside what the model was calibrated on; NaN where no network ran.
     network_r80_mm : (n_ray,)
         What the network said also on refused rays: for tables of the refused share, never for an answer.
+    mixing : (n_ray,)
+        Predicted probability that protons stop at two depths; NaN where the model has no head for it or did not run.
+    range_mixed : (n_ray,) bool
+        Rays flagged as range-mixed: their R80 stands for one of several ranges.
     findings : tuple of Finding
         Doubts that still permit the numbers.
     """
@@ -67,6 +71,8 @@ class RangePrediction:
     dose: Floats
     domain_score: Floats
     network_r80_mm: Floats
+    mixing: Floats = field(default_factory=lambda: np.empty(0))
+    range_mixed: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=bool))
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -77,13 +83,14 @@ class RangePrediction:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class EnsembleOutput:
-    """The members together, on the CPU: R80, spreads, disagreement (n_ray,), dose (n_ray, n_dose) in bins
-    relative to that R80."""
+    """The members together, on the CPU: R80, spreads, disagreement and probability of mixing (n_ray,), dose
+    (n_ray, n_dose) in bins relative to that R80."""
 
     r80_mm: Floats
     below_mm: Floats
     above_mm: Floats
     disagreement_mm: Floats
+    mixing: Floats
     dose: Tensor
 
 
@@ -112,6 +119,7 @@ def run_members(members: tuple[RangeNetwork, ...], features: Features) -> Ensemb
     offset = offset.to(torch.float64)
     disagreement = offset.std(dim=0, correction=0)
     dose = torch.stack(doses).mean(dim=0).to(torch.float64)
+    mixing = torch.stack([torch.sigmoid(o.mixed) for o in outputs]).mean(dim=0)
     below = torch.stack([o.below_mm for o in outputs]).mean(dim=0).to(torch.float64) + disagreement
     above = torch.stack([o.above_mm for o in outputs]).mean(dim=0).to(torch.float64) + disagreement
     return EnsembleOutput(
@@ -119,6 +127,7 @@ def run_members(members: tuple[RangeNetwork, ...], features: Features) -> Ensemb
         below_mm=below.cpu().numpy(),
         above_mm=above.cpu().numpy(),
         disagreement_mm=disagreement.cpu().numpy(),
+        mixing=mixing.to(torch.float64).cpu().numpy(),
         dose=dose.cpu(),
     )
 
@@ -127,7 +136,7 @@ def observed_columns(observed: Floats, output: EnsembleOutput) -> dict[str, Floa
     """Columns that group axes may name."""
     named = {name: observed[:, i] for i, name in enumerate(OBSERVABLES)}
     spread = 0.5 * (output.below_mm + output.above_mm)
-    return {**named, "spread_mm": spread, "disagreement_mm": output.disagreement_mm}
+    return {**named, "spread_mm": spread, "disagreement_mm": output.disagreement_mm, "mixing": output.mixing}
 
 
 def predict_ranges(
@@ -205,6 +214,8 @@ class BatchPrediction:
     line: Floats
     score: Floats
     network: Floats
+    mixing: Floats
+    mixed: NDArray[np.bool_]
     dose: Floats
     reason: list[str]
     negative: Floats
@@ -235,6 +246,8 @@ def predict_batch(
     low, high = card.conformal.intervals(
         output.r80_mm, output.below_mm, output.above_mm, observed_columns(observed, output)
     )
+    told = card.mixing_threshold is not None
+    mixed = ran & (output.mixing >= card.mixing_threshold) if card.mixing_threshold is not None else np.zeros_like(ran)
     a50 = reported_a50_mm(rays, edge)
     known = rays.rsp_known.any(dim=1).numpy()
     line = card.a50_lines.predict(a50, observed[:, column("rsp_at_edge")], known, timeline_classes(rays))
@@ -246,6 +259,8 @@ def predict_batch(
         line=line,
         score=np.where(ran, score, np.nan),
         network=np.where(ran, output.r80_mm, np.nan),
+        mixing=np.where(ran & told, output.mixing, np.nan),
+        mixed=mixed,
         dose=_dose_on(edges, output.dose, output.r80_mm, config),
         reason=reasons,
         negative=observed[:, column("negative_fraction")],
@@ -300,12 +315,14 @@ def _assemble(profiles: ProfileSet, parts: list[BatchPrediction], reasons: list[
         dose=np.where(answered[:, None], dose, np.nan),
         domain_score=joined("score"),
         network_r80_mm=joined("network"),
-        findings=_findings(profiles, joined("negative"), joined("crossings"), answered),
+        mixing=joined("mixing"),
+        range_mixed=joined("mixed").astype(bool) & answered,
+        findings=_findings(profiles, joined("negative"), joined("crossings"), joined("mixed"), answered),
     )
 
 
 def _findings(
-    profiles: ProfileSet, negative: Floats, crossings: Floats, answered: NDArray[np.bool_]
+    profiles: ProfileSet, negative: Floats, crossings: Floats, mixed: Floats, answered: NDArray[np.bool_]
 ) -> tuple[Finding, ...]:
     found = []
     if (negative > 0).any():
@@ -315,6 +332,10 @@ def _findings(
     if several:
         text = f"{several} rays cross half of their distal activity more than once; the most distal crossing counts"
         found.append(Finding(severity=Severity.INFO, code="SEVERAL-CROSSINGS", text=text))
+    flagged = int(np.count_nonzero(mixed.astype(bool) & answered))
+    if flagged:
+        text = f"{flagged} rays look as if their protons stopped at two depths; their R80 stands for one of them"
+        found.append(Finding(severity=Severity.INFO, code="RANGE-MIXED", text=text))
     if profiles.rsp is None and profiles.hu is None:
         text = "no CT along the rays: the range was read from the activity alone"
         found.append(Finding(severity=Severity.WARNING, code="NO-CT", text=text))

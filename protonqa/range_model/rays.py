@@ -35,6 +35,8 @@ class RayBatch:
     times_s : (n_ray, 3) float64, times_known : (n_ray,) bool
         Irradiation, delay, acquisition.
     psf_mm : (n_ray,) float64, psf_known : (n_ray,) bool
+    wepl_spread : (n_ray, 448) float64 or None, spread_known : (n_ray,) bool or None
+        SD of the planned water-equivalent depth among the neighbours of the ray, mm; None: known for no ray.
     """
 
     activity: Tensor
@@ -45,17 +47,23 @@ class RayBatch:
     times_known: Tensor
     psf_mm: Tensor
     psf_known: Tensor
+    wepl_spread: Tensor | None = None
+    spread_known: Tensor | None = None
 
     def __len__(self) -> int:
         return int(self.activity.shape[0])
 
     def select(self, rows: slice | Tensor) -> RayBatch:
         """The same rays, only `rows`."""
-        return replace(self, **{name: getattr(self, name)[rows] for name in self.__slots__})
+        return replace(self, **{name: value[rows] for name, value in self._given()})
 
     def to(self, device: torch.device) -> RayBatch:
         """A copy on `device`."""
-        return replace(self, **{name: getattr(self, name).to(device) for name in self.__slots__})
+        return replace(self, **{name: value.to(device) for name, value in self._given()})
+
+    def _given(self) -> list[tuple[str, Tensor]]:
+        pairs = [(name, getattr(self, name)) for name in self.__slots__]
+        return [(name, value) for name, value in pairs if value is not None]
 
 
 def depth_edges_mm(depth_mm: NDArray[np.float64]) -> NDArray[np.float64]:

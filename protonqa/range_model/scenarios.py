@@ -24,11 +24,14 @@ NOISE_KINDS: tuple[str, ...] = ("none", "snr-multiplicative", "snr-additive", "p
 class ScenarioConfig(Settings):
     """From what scenarios are drawn. Spans are (low, high); a span of one value fixes it.
 
+    ``clean_share`` of the rays are nuclei made without noise and with the nominal cross sections and stopping powers;
+    windows and what is told are drawn for them too. The other numbers speak of the rest.
     ``raw_share`` of the rays are nuclei made, without time, washout or blur; of the others ``instant_share`` are
     activity at one moment after an instantaneous irradiation, the rest decays in a frame. ``window_end_mm`` counts from
     the planned R80: its span is wide so that the end of the window tells nothing about the range.
     """
 
+    clean_share: float = Field(0.0, ge=0.0, le=1.0)
     raw_share: float = Field(0.2, ge=0.0, le=1.0)
     instant_share: float = Field(0.25, ge=0.0, le=1.0)
     washout: dict[str, float] = Field(default_factory=lambda: dict.fromkeys(washout_names(), 1.0))
@@ -51,10 +54,16 @@ class ScenarioConfig(Settings):
     window_end_mm: Span = (8.0, 60.0)
     window_cuts_ct_share: float = Field(0.4, ge=0.0, le=1.0)
     no_ct_share: float = Field(0.25, ge=0.0, le=1.0)
+    #: Of the rays with a CT: those whose neighbours are not told about, as on a profile without a volume.
+    no_spread_share: float = Field(0.3, ge=0.0, le=1.0)
     no_timeline_share: float = Field(0.3, ge=0.0, le=1.0)
     no_psf_share: float = Field(0.4, ge=0.0, le=1.0)
     rsp_error_percent: float = Field(3.5, ge=0.0, le=50.0)
+    #: Largest error of the cross sections; drawn for each ray between the two where the least is given.
     production_error_percent: float = Field(20.0, ge=0.0, lt=100.0)
+    production_error_least_percent: float | None = Field(None, ge=0.0, lt=100.0)
+    #: Share of rays that follow another table of cross sections, where the set holds one.
+    other_table_share: float = Field(0.5, ge=0.0, le=1.0)
     gain_decades: float = Field(3.0, ge=0.0, le=12.0)
 
     @model_validator(mode="after")
@@ -64,6 +73,9 @@ class ScenarioConfig(Settings):
             unknown = sorted(set(weights) - set(known))
             if unknown or min(weights.values(), default=-1.0) < 0 or sum(weights.values()) <= 0:
                 raise ValueError(f"{name} needs weights of 0 or more for some of {known}, got {weights}")
+        least = self.production_error_least_percent
+        if least is not None and least > self.production_error_percent:
+            raise ValueError("production_error_least_percent is above production_error_percent")
         for name in ("irradiation_s", "delay_s", "acquisition_s", "psf_fwhm_mm", "window_end_mm"):
             low, high = getattr(self, name)
             if not 0 <= low <= high < float("inf"):
@@ -99,6 +111,8 @@ class ScenarioDraw:
         Planning RSP over true RSP.
     channel_gain : (n, n_channel)
         Cross-section error of each production channel.
+    other_table
+        Which other table of cross sections: a number in [0, 1) that picks one of those of the set, -1 its own.
     """
 
     raw: Flags
@@ -119,8 +133,10 @@ class ScenarioDraw:
     show_ct: Flags
     show_timeline: Flags
     show_psf: Flags
+    show_spread: Flags
     rsp_factor: Floats
     channel_gain: Floats
+    other_table: Floats
     gain: Floats
 
     def __len__(self) -> int:
@@ -140,7 +156,8 @@ def draw_scenarios(
         p = np.array([weights[k] for k in names])
         return np.asarray(rng.choice(np.array(names), n, p=p / p.sum()))
 
-    raw = share(config.raw_share)
+    clean = share(config.clean_share) if config.clean_share > 0 else np.zeros(n, dtype=bool)
+    raw = share(config.raw_share) | clean
     instant = share(config.instant_share) & ~raw
     # Squared: short delays matter most and most rays have them.
     delay = config.delay_s[0] + np.ptp(config.delay_s) * rng.random(n) ** 2
@@ -162,7 +179,7 @@ def draw_scenarios(
         },
         times_s=times,
         psf_fwhm_mm=psf,
-        noise=choice(config.noise),
+        noise=np.where(clean, "none", choice(config.noise)),
         snr=_log_uniform(rng, config.snr, n),
         counts=_log_uniform(rng, config.counts, n),
         background_fraction=config.background_fraction,
@@ -175,10 +192,20 @@ def draw_scenarios(
         show_ct=~share(config.no_ct_share),
         show_timeline=~share(config.no_timeline_share),
         show_psf=~share(config.no_psf_share),
-        rsp_factor=1.0 + rng.uniform(-1.0, 1.0, n) * config.rsp_error_percent / 100.0,
-        channel_gain=1.0 + rng.uniform(-1.0, 1.0, (n, n_channel)) * config.production_error_percent / 100.0,
+        show_spread=~share(config.no_spread_share),
+        rsp_factor=1.0 + rng.uniform(-1.0, 1.0, n) * ~clean * config.rsp_error_percent / 100.0,
+        channel_gain=1.0
+        + rng.uniform(-1.0, 1.0, (n, n_channel)) * np.where(clean, 0.0, _error(config, rng, n))[:, None],
+        other_table=np.where(share(config.other_table_share) & ~clean, rng.random(n), -1.0),
         gain=10.0 ** (rng.uniform(-1.0, 1.0, n) * config.gain_decades),
     )
+
+
+def _error(config: ScenarioConfig, rng: np.random.Generator, n: int) -> Floats:
+    """Largest relative error of the cross sections of each ray."""
+    most = config.production_error_percent
+    least = most if config.production_error_least_percent is None else config.production_error_least_percent
+    return np.asarray(rng.uniform(least, most, n) / 100.0)
 
 
 def _log_uniform(rng: np.random.Generator, span: Span, n: int) -> Floats:
@@ -188,16 +215,20 @@ def _log_uniform(rng: np.random.Generator, span: Span, n: int) -> Floats:
 def _clean(**changes: object) -> ScenarioConfig:
     """Nuclei made, noise-free, whole profile, CT and time line told: what each named scenario starts from."""
     base: dict[str, object] = {
+        "clean_share": 0.0,
         "raw_share": 1.0,
         "psf_share": 0.0,
         "noise": {"none": 1.0},
         "voxel_share": 0.0,
         "window_share": 0.0,
         "no_ct_share": 0.0,
+        "no_spread_share": 0.0,
         "no_timeline_share": 0.0,
         "no_psf_share": 0.0,
         "rsp_error_percent": 0.0,
         "production_error_percent": 0.0,
+        "production_error_least_percent": None,
+        "other_table_share": 0.0,
         "gain_decades": 0.0,
     }
     return ScenarioConfig.model_validate({**base, **changes})
@@ -219,7 +250,7 @@ def _window(length_mm: float) -> dict[str, object]:
 #: The rows of the published study and those a clinic cares for, as the definitions word them.
 NAMED_SCENARIOS: dict[str, ScenarioConfig] = {
     "raw": _clean(),
-    "raw, cross sections +-20 %": _clean(production_error_percent=20.0),
+    "raw, cross sections +-20 %": _clean(production_error_percent=20.0, other_table_share=0.5),
     "SNR 4 multiplicative": _clean(noise={"snr-multiplicative": 1.0}, snr=(4.0, 4.0)),
     "SNR 4 additive": _clean(noise={"snr-additive": 1.0}, snr=(4.0, 4.0)),
     "washout 5 min": _clean(**_WASHOUT_5MIN),
@@ -240,6 +271,7 @@ NAMED_SCENARIOS: dict[str, ScenarioConfig] = {
             "counts": (9000.0, 9000.0),
             "rsp_error_percent": 3.5,
             "production_error_percent": 20.0,
+            "other_table_share": 0.5,
         }
     ),
     "no CT, raw": _clean(no_ct_share=1.0),

@@ -36,8 +36,9 @@ Progress = Callable[[int, int, str], object]
 Stop = Callable[[], bool]
 
 #: First number of the seed of each use of random numbers.
-TRAINING, MONITOR, CALIBRATION, TEST, LINES = range(5)
+TRAINING, MONITOR, CALIBRATION, TEST, LINES, SCALING = range(6)
 _MONITOR_RAYS = 256
+_SCALING_RAYS = 2048
 
 
 class TrainConfig(Settings):
@@ -62,7 +63,12 @@ class TrainConfig(Settings):
     #: Axes of the interval groups and the number of bins of each.
     groups: tuple[tuple[str, int], ...] = (("spread_mm", 5), ("rsp_spread", 2))
     smallest_group: int = Field(200, ge=1)
+    shrinkage: float = Field(0.0, ge=0.0)
     calibration_rounds: int = Field(2, ge=1, le=100)
+    #: Times that the scenarios of the test are drawn for the calibration rays, beside those of training.
+    calibration_named: int = Field(0, ge=0, le=100)
+    #: Share of the range-mixed calibration rays that is to be flagged.
+    flagged_share: float = Field(0.94, gt=0.0, lt=1.0)
     #: Training stops at the end of the epoch that passes it; the card then says so. None is no bound.
     time_budget_s: float | None = Field(None, gt=0.0)
 
@@ -139,7 +145,7 @@ def train_member(
     identity = {"config": config.identity(), "set": table.content_hash, "member": member}
     state = read_checkpoint(folder, member, identity)
     if state is None:
-        first = start if start is not None else _new(config, _seed(config, member))
+        first = start if start is not None else _fresh(config, table, split, member)
         state = Checkpoint.fresh(first, identity)
     network = _new(config, 0)
     network.load_state_dict(state.weights)
@@ -181,6 +187,16 @@ def trained_network(config: TrainConfig, state: Checkpoint) -> RangeNetwork:
 
 def _new(config: TrainConfig, seed: int) -> RangeNetwork:
     return new_network(config.model.features, config.model.network, seed)
+
+
+def _fresh(config: TrainConfig, table: RayTable, split: Split, member: int) -> RangeNetwork:
+    """A network drawn from the seed, its inputs scaled by training rays."""
+    network = _new(config, _seed(config, member))
+    rng = np.random.default_rng([config.seed, SCALING, member])
+    rows = rng.permutation(split.train)[:_SCALING_RAYS]
+    draw = draw_scenarios(config.scenarios, rng, rows.size, n_channel=table.production.shape[1])
+    network.standardise(build_features(apply_scenarios(table, rows, draw), config.model.features).x)
+    return network
 
 
 def _seed(config: TrainConfig, member: int) -> int:

@@ -72,7 +72,7 @@ def test_an_untrained_network_already_looks_near_the_edge(toy: SimpleNamespace) 
 def decoded(network: RangeNetwork, hidden: torch.Tensor, shift_mm: float, offset_mm: float) -> torch.Tensor:
     one = torch.ones(1)
     output = NetworkOutput(
-        offset_mm=one * offset_mm, below_mm=one, above_mm=one, hidden=hidden, shift_mm=one * shift_mm
+        offset_mm=one * offset_mm, below_mm=one, above_mm=one, mixed=one, hidden=hidden, shift_mm=one * shift_mm
     )
     return network.decode_dose(output, output.offset_mm)
 

@@ -204,6 +204,7 @@ def test_rays_that_are_not_valid_teach_nothing() -> None:
         offset_mm=torch.tensor([1.0, 50.0], requires_grad=True),
         below_mm=one,
         above_mm=one,
+        mixed=one,
         hidden=torch.zeros(2, 3, 1),
         shift_mm=one,
     )
