@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from protonqa.app.progress import Cancel, Progress
+from protonqa.app.progress import Cancel, Progress, stages
 from protonqa.device import CPU, Device
-from protonqa.values import AnalysisResult
+from protonqa.errors import ProtonQAError
+from protonqa.values import AnalysisResult, State
 
 ANALYSIS = "sensitivity-study"
 #: Folder of finished cells below the result.
@@ -112,9 +114,9 @@ def run_study(
     Cancelled
     """
     from protonqa.analyses.registry import load_analysis
-    from protonqa.analyses.run_folder import prove_writable
-    from protonqa.analyses.runner import check_params
-    from protonqa.app.analyses import run_into_folder
+    from protonqa.analyses.run_folder import prove_writable, staged_folder
+    from protonqa.analyses.runner import check_params, run_analysis
+    from protonqa.app.analyses import write_result_report
     from protonqa.study.settings import load_study
 
     load_study(params.study)  # a slip in the file must not leave a folder behind
@@ -126,17 +128,43 @@ def run_study(
         "scheduler": params.scheduler,
         "work": str((params.out / WORK).resolve()),
     }
-    result = run_into_folder(
-        loaded,
-        {},
-        check_params(loaded.analysis, plain),
-        out=params.out,
-        seed=seed,
-        device=device,
-        progress=progress,
-        cancel=cancel,
-    )
+    running, reporting = stages(progress, (19, 1))
+    with staged_folder(params.out) as folder:
+        result = run_analysis(
+            loaded.analysis,
+            {},
+            check_params(loaded.analysis, plain),
+            seed=seed,
+            device=device,
+            progress=running,
+            cancel=cancel,
+            out=folder,
+            origin=loaded.origin,
+        )
+        if result.state is not State.PASS:
+            # Raised inside the block: what stood in the folder before stays.
+            raise _failure(result, folder, params.out)
+        reporting(0, 1, "report")
+        write_result_report(result, {}, folder)
     return StudyRun(result=result, folder=params.out)
+
+
+def _failure(result: AnalysisResult, staged: Path, out: Path) -> ProtonQAError:
+    """The error behind a failed study; the traceback of a fault of the program stays beside the result."""
+    from protonqa import errors
+    from protonqa.analyses.run_folder import TRACEBACK
+    from protonqa.durable import write_text_atomic
+
+    facts = result.provenance.get("error")
+    kind = getattr(errors, str(facts.get("kind")), None) if isinstance(facts, Mapping) else None
+    if result.state is State.NOT_EVALUABLE:
+        return errors.NotEvaluableError(result.reason)
+    if isinstance(kind, type) and issubclass(kind, ProtonQAError):
+        return kind(result.reason)
+    if (staged / TRACEBACK).is_file():
+        text = (staged / TRACEBACK).read_text(encoding="utf-8")
+        write_text_atomic(out / TRACEBACK, text, label="traceback")
+    return errors.PluginError("the study failed", got=result.reason, remedy=f"see {TRACEBACK} in its folder")
 
 
 def replay_cell(out: Path, cell: str) -> dict[str, Any]:

@@ -212,7 +212,7 @@ def _tornado(result: AnalysisResult, rows: Sequence[Row]) -> Iterator[Block]:
             figure=one,
             caption=clean(one.title, limit=160),
             size="wide" if len(one.bars) > 5 else "tall",
-            note="The line is the base, levels stand at the ends. A window judges some rays: the base then judges the same.",
+            note="The line is the base, levels stand at the ends. Where a window judges some rays, so does its base.",
         )
     yield GridTable(
         title="One factor at a time, every method",

@@ -19,7 +19,7 @@ from protonqa.errors import InputError, StoreError
 from protonqa.jobs.crew import Backend
 from protonqa.range_model.dataset import RayTable, SetSchema, Split, arrays_hash, split_of
 from protonqa.range_model.set_config import TrainingSetConfig
-from protonqa.range_model.shards import read_manifest, read_training_set
+from protonqa.range_model.shards import Manifest, read_manifest, read_training_set
 from protonqa.range_model.training_set import make_training_set
 from protonqa.study.profile_rays import table_of_profiles
 from protonqa.values import Finding, Severity
@@ -90,8 +90,7 @@ def open_rays(
 
 
 def _of_set(source: RaySource, folder: Path, card: ModelCard) -> StudyRays:
-    manifest = read_manifest(folder)
-    table = read_training_set(folder)
+    manifest, table = _read(folder)
     facts = {"source": "closed set", "set_hash": manifest.set_hash}
     if not _is_own(manifest.set_hash, manifest.recipe, card):
         return StudyRays(table=table, lines=None, facts={**facts, "part": "all; the model was not trained on this set"})
@@ -169,8 +168,14 @@ def _split(table: RayTable, card: ModelCard) -> Split:
     )
 
 
+def _read(folder: Path) -> tuple[Manifest, RayTable]:
+    if not folder.is_dir():
+        raise InputError("the set of rays is not there", expected="a folder that protonqa train wrote (training-set)")
+    return read_manifest(folder), read_training_set(folder)
+
+
 def _line_rows(folder: Path, card: ModelCard) -> RayTable:
-    manifest, table = read_manifest(folder), read_training_set(folder)
+    manifest, table = _read(folder)
     own = _is_own(manifest.set_hash, manifest.recipe, card)
     return table.select(_split(table, card).train) if own else table
 

@@ -27,7 +27,7 @@ _BOUND_LOW, _BOUND_HIGH = 0.85, 1.2
 
 def commission(context: Context[StudyParams]) -> Commissioning:
     """Shifts of up to 8 mm found again, noise at its Cramer-Rao bound, stated errors honest, cells repeatable."""
-    anatomies = 20 if context.quick else 60
+    anatomies = 12 if context.quick else 60
     with tempfile.TemporaryDirectory(prefix="protonqa-study-") as scratch:
         folder = Path(scratch)
         context.progress(0, 4, "rays in closed form")
