@@ -1,4 +1,4 @@
-"""`benchmark`: the speed of Monte Carlo, range model, activity chain and verify on this computer."""
+"""`benchmark`: the speed of Monte Carlo, range model, activity chain, verify and batch on this computer."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from protonqa.device import CPU, Device
 from protonqa.errors import ModelFileError
 from protonqa.values import ProfileSet, Timeline
 
-Part = Literal["montecarlo", "model", "activity", "verify"]
-PARTS: tuple[Part, ...] = ("montecarlo", "model", "activity", "verify")
+Part = Literal["montecarlo", "model", "activity", "verify", "batch"]
+PARTS: tuple[Part, ...] = ("montecarlo", "model", "activity", "verify", "batch")
 #: Expected share of each part in the whole, for the bar.
-_WEIGHTS = {"montecarlo": 4.0, "model": 1.0, "activity": 1.0, "verify": 8.0}
+_WEIGHTS = {"montecarlo": 4.0, "model": 1.0, "activity": 1.0, "verify": 8.0, "batch": 1.0}
 ENERGY_MEV = 150.0
 _SIZE_MM = (100.0, 100.0, 200.0)
 _N_DEPTH = 448
@@ -36,6 +36,7 @@ class BenchmarkParams(BaseModel):
     protons: int = Field(50_000, ge=100, le=2_000_000_000, description="Protons of the Monte Carlo part.")
     profiles: int = Field(1000, ge=1, le=1_000_000, description="Profiles of the model and the activity part.")
     verify_protons: int = Field(300_000, ge=1000, le=2_000_000_000, description="Protons of the verify job.")
+    batch_cases: int = Field(200, ge=2, le=100_000, description="Cases of the batch part.")
     threads: int | None = Field(None, ge=1, le=1024, description="Monte Carlo threads [default: one a core].")
 
 
@@ -47,7 +48,7 @@ def benchmark(
     Returns
     -------
     dict
-        ``montecarlo``, ``model``, ``activity`` and ``verify``, each with its numbers, and ``device``. A part that
+        ``montecarlo``, ``model``, ``activity``, ``verify`` and ``batch``, each with its numbers, and ``device``. A part that
         cannot run has null and a ``reason``; a part that was not asked for is left out.
     """
     timed: dict[str, Callable[[Progress], dict[str, Any]]] = {
@@ -55,6 +56,7 @@ def benchmark(
         "model": lambda part: _model(params, seed, device, part),
         "activity": lambda part: _activity(params, seed, device, part),
         "verify": lambda part: _verify(params, seed, device, part),
+        "batch": lambda part: _batch(params, part),
     }
     chosen = [name for name in PARTS if name in params.parts]
     answer: dict[str, Any] = {}
@@ -84,11 +86,18 @@ def benchmark_text(answer: dict[str, Any]) -> str:
         )
     if found := answer.get("verify"):
         lines.append(f"verify       {found['seconds']:.1f} s")
+    if found := answer.get("batch"):
+        lines.append(
+            f"batch        {found['overhead_ms_per_case']:.1f} ms a case beyond its analysis, first case after"
+            f" {found['start_seconds']:.1f} s"
+        )
     return "\n".join(lines)
 
 
 def _where(found: dict[str, Any]) -> str:
-    return "GPU" if found["device"] == "cuda" else f"CPU, {found['threads']} threads"
+    if found["device"] == "cuda":
+        return "GPU"
+    return f"CPU, {found['threads']} {'thread' if found['threads'] == 1 else 'threads'}"
 
 
 def _montecarlo(params: BenchmarkParams, seed: int, device: Device, progress: Progress) -> dict[str, Any]:
@@ -186,6 +195,12 @@ def _verify(params: BenchmarkParams, seed: int, device: Device, progress: Progre
         result = verify(command, seed=seed + 1, device=device, progress=checking)
         seconds = time.perf_counter() - began
     return {"seconds": seconds, "state": result.state.value, "protons": params.verify_protons}
+
+
+def _batch(params: BenchmarkParams, progress: Progress) -> dict[str, Any]:
+    from protonqa.app.benchmark_batch import batch_overhead
+
+    return batch_overhead(params.batch_cases, progress)
 
 
 def _rate(work: Callable[[], object], size: int, progress: Progress) -> tuple[float, float, int]:

@@ -215,7 +215,11 @@ def test_benchmark_has_the_promised_keys(inside, weights, monkeypatch):
     assert plain["device"] == "cpu"
     assert "verify" not in plain
     text = benchmark.benchmark_text(plain)
-    assert "protons per second (1 threads" in text
+    assert "protons per second (CPU, 1 thread, 150 MeV, water, 1 mm voxels)" in text
+    two = {**plain, "montecarlo": {**plain["montecarlo"], "threads": 2}}
+    assert "(CPU, 2 threads, " in benchmark.benchmark_text(two)
+    gpu = {**plain, "montecarlo": {**plain["montecarlo"], "device": "cuda"}}
+    assert "(GPU, 150 MeV, " in benchmark.benchmark_text(gpu)
     assert "profiles per second" in text
 
 
