@@ -86,14 +86,18 @@ def connect(url: URL, *, patience_s: float = PATIENCE_S) -> Store:
     if is_file(url):
         # mode=rw: a file that has gone is an error, not a new empty database.
         address = url.set(database=f"file:{_quoted(file_of(url).as_posix())}", query={"mode": "rw", "uri": "true"})
-        engine = create_engine(address, connect_args={"timeout": patience_s}, pool_timeout=patience_s)
+        engine = create_engine(
+            address, connect_args={"timeout": patience_s}, pool_timeout=patience_s, hide_parameters=True
+        )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return Store(engine=engine, url=url)
     options = f"-c lock_timeout={int(1000 * patience_s)} -c client_encoding=UTF8"
     arguments = {"connect_timeout": _CONNECT_S, "options": options, "application_name": "protonqa"}
     try:
-        engine = create_engine(url, connect_args=arguments, pool_pre_ping=True, pool_timeout=patience_s)
+        engine = create_engine(
+            url, connect_args=arguments, pool_pre_ping=True, pool_timeout=patience_s, hide_parameters=True
+        )
     except ImportError as error:
         raise StoreError(
             "PostgreSQL cannot be used",

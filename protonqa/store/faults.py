@@ -34,7 +34,6 @@ _SQLITE = {
 _POSTGRES = {
     "08": ("the server cannot be reached", "check the network and that the server runs"),
     "28": ("the server refuses the user", "check user and password"),
-    "3D000": ("the database does not exist on the server", "have it created"),
     "42501": ("the user lacks a right", "have SELECT and INSERT granted on the tables of protonqa"),
     "53100": ("the disk of the server is full", f"have space freed and try again; {_UNCHANGED}"),
     "53": ("the server is out of resources", f"try again later; {_UNCHANGED}"),
@@ -71,12 +70,17 @@ def _translation(doing: str, error: Exception) -> StoreError:
         return StoreError(what, got="all connections are in use", remedy="try again")
     if isinstance(original, sqlite3.Error):
         code = getattr(original, "sqlite_errorcode", 0) & 0xFF
+        if isinstance(original, sqlite3.OperationalError) and not code:
+            # Not SQLite but Python met it: bytes that are no text where a text was stored.
+            code = sqlite3.SQLITE_CORRUPT
         got, remedy = _SQLITE.get(code, (type(original).__name__, "check the database with: protonqa history check"))
         return StoreError(what, got=got, remedy=remedy)
     state = getattr(original, "sqlstate", None)
     if state is None:
         # A connection that never came about, or broke, has no SQLSTATE.
         got, remedy = _POSTGRES["08"] if isinstance(error, DBAPIError) else (type(error).__name__, "")
+        if "FATAL" in str(original):
+            got, remedy = "the server refuses the connection", "check the names of database and user, and the password"
         return StoreError(what, got=got, remedy=remedy)
     for length in (5, 2):
         if state[:length] in _POSTGRES:

@@ -52,7 +52,7 @@ def store_url(address: str | os.PathLike[str]) -> URL:
         return URL.create("sqlite", database=str(Path(text).expanduser().absolute()))
     try:
         url = make_url(text)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         # The text itself may hold a password and is not repeated.
         raise InputError("the address of the results database cannot be read", expected=_EXPECTED) from error
     if scheme == "sqlite":

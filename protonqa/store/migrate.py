@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import as_file, files
+from threading import Lock
 
 from sqlalchemy import Connection, inspect, text
 
 from protonqa.errors import StoreError
 from protonqa.store.schema import SCHEMA_HEAD, VERSION_TABLE
 
+# alembic keeps what it works on in variables of the process; threads would work on each other's.
+_ONE_AT_A_TIME = Lock()
 #: Revision of a database without any table of ours.
 EMPTY = ""
 
@@ -61,7 +64,8 @@ def upgrade(connection: Connection, to: str = "head") -> None:
         # alembic reads % as the beginning of a variable.
         config.set_main_option("script_location", folder.replace("%", "%%"))
         config.attributes["connection"] = connection
-        command.upgrade(config, to)
+        with _ONE_AT_A_TIME:
+            command.upgrade(config, to)
 
 
 @contextmanager

@@ -29,6 +29,8 @@ from protonqa.values import AnalysisResult
 
 _SHORTEST_UID = 6
 _EVERYTHING = HistoryFilter()
+# Databases limit how many values one statement may carry.
+_VALUES_A_STATEMENT = 500
 # One row holds far less than this; more is a damaged or forged size.
 _MOST_BYTES = 2 << 30
 
@@ -319,9 +321,8 @@ def _measurements(
 ) -> dict[int, tuple[StoredMeasurement, ...]]:
     rows = schema.measurement
     found: dict[int, list[StoredMeasurement]] = {}
-    # Databases limit how many values one statement may carry.
-    for begin in range(0, len(numbers), 500):
-        query = select(rows).where(rows.c.result_id.in_(numbers[begin : begin + 500]))
+    for begin in range(0, len(numbers), _VALUES_A_STATEMENT):
+        query = select(rows).where(rows.c.result_id.in_(numbers[begin : begin + _VALUES_A_STATEMENT]))
         query = query.where(rows.c.part == "") if whole else query
         for row in reader.execute(query.order_by(rows.c.result_id, rows.c.part, rows.c.position)):
             found.setdefault(row.result_id, []).append(measurement_of(row))

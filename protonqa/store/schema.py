@@ -17,6 +17,7 @@ from sqlalchemy import (
     Dialect,
     Double,
     ForeignKey,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -93,7 +94,7 @@ store_fact = Table("store_fact", metadata, Column("name", Text, primary_key=True
 result = Table(
     "result",
     metadata,
-    Column("id", _Number, primary_key=True, autoincrement=True),
+    Column("id", _Number, Identity(), primary_key=True),
     Column("uid", String(32), nullable=False),
     _text("analysis"),
     _text("analysis_version"),
@@ -192,7 +193,7 @@ fact = Table(
 amendment = Table(
     "amendment",
     metadata,
-    Column("id", _Number, primary_key=True, autoincrement=True),
+    Column("id", _Number, Identity(), primary_key=True),
     _of("result"),
     _text("kind"),
     _text("target"),
@@ -209,7 +210,7 @@ amendment = Table(
 commissioning = Table(
     "commissioning",
     metadata,
-    Column("id", _Number, primary_key=True, autoincrement=True),
+    Column("id", _Number, Identity(), primary_key=True),
     Column("uid", String(32), nullable=False),
     _text("analysis"),
     _text("analysis_version"),

@@ -46,7 +46,8 @@ def _moment() -> sa.types.TypeEngine[Any]:
 
 
 def _id() -> sa.Column[int]:
-    return sa.Column("id", _whole(), primary_key=True, autoincrement=True)
+    # Unlike a serial number it needs no right of its own on a server.
+    return sa.Column("id", _whole(), sa.Identity(), primary_key=True)
 
 
 def _texts(*names: str) -> list[sa.Column[str]]:

@@ -1,0 +1,213 @@
+-- The results database of protonqa 0.1.0, as its first step made it; never edited.
+BEGIN TRANSACTION;
+CREATE TABLE amendment (
+	id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
+	result_id INTEGER NOT NULL, 
+	kind TEXT NOT NULL, 
+	target TEXT NOT NULL, 
+	value TEXT NOT NULL, 
+	text TEXT NOT NULL, 
+	made_utc VARCHAR(27) NOT NULL, 
+	made_by TEXT NOT NULL, 
+	computer TEXT NOT NULL, 
+	CONSTRAINT fk_amendment_result_id FOREIGN KEY(result_id) REFERENCES result (id), 
+	CONSTRAINT ck_amendment_kind CHECK (kind IN ('comment', 'exclude', 'include', 'label'))
+);
+INSERT INTO "amendment" VALUES(1,1,'label','machine','G2','typing error','2026-11-23T13:24:43.953907Z','clinic','station-1');
+INSERT INTO "amendment" VALUES(2,1,'exclude','','','phantom misplaced','2026-11-23T13:24:43.964400Z','clinic','station-1');
+CREATE TABLE commissioning (
+	id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
+	uid VARCHAR(32) NOT NULL, 
+	analysis TEXT NOT NULL, 
+	analysis_version TEXT NOT NULL, 
+	program_version TEXT NOT NULL, 
+	tables_version TEXT NOT NULL, 
+	device_kind TEXT NOT NULL, 
+	device_label TEXT NOT NULL, 
+	computer TEXT NOT NULL, 
+	seed TEXT NOT NULL, 
+	quick BOOLEAN NOT NULL, 
+	passed BOOLEAN NOT NULL, 
+	saved_utc VARCHAR(27) NOT NULL, 
+	saved_by TEXT NOT NULL, 
+	body TEXT NOT NULL, 
+	sha256 VARCHAR(64) NOT NULL, 
+	CONSTRAINT uq_commissioning_uid UNIQUE (uid)
+);
+INSERT INTO "commissioning" VALUES(1,'d764e41ccd37dee4bbec3bac17222e6c','range-verification','1.0','0.1.0','2026.1','cpu','Test CPU','station-1','1',0,1,'2026-11-23T13:24:43.978260Z','clinic','{"passed": true, "checks": [{"name": "bias", "title": "Bias", "value": 0.5, "unit": "mm", "limit": 1.0, "comparison": "<=", "passed": true}], "findings": [], "tables": [], "timings_s": {}}','c4d585e957e4cb6f0ae5c27403b2399d96ae0e7385b79775c13ba035cd1574c5');
+CREATE TABLE commissioning_check (
+	commissioning_id INTEGER NOT NULL, 
+	position INTEGER NOT NULL, 
+	name TEXT NOT NULL, 
+	title TEXT NOT NULL, 
+	value DOUBLE, 
+	unit TEXT NOT NULL, 
+	limit_value DOUBLE NOT NULL, 
+	comparison TEXT NOT NULL, 
+	passed BOOLEAN NOT NULL, 
+	CONSTRAINT pk_commissioning_check PRIMARY KEY (commissioning_id, position), 
+	CONSTRAINT fk_commissioning_check_commissioning_id FOREIGN KEY(commissioning_id) REFERENCES commissioning (id)
+);
+INSERT INTO "commissioning_check" VALUES(1,0,'bias','Bias',0.5,'mm',1.0,'<=',1);
+CREATE TABLE content (
+	result_id INTEGER NOT NULL, 
+	encoding TEXT NOT NULL, 
+	size_bytes BIGINT NOT NULL, 
+	body BLOB NOT NULL, 
+	CONSTRAINT pk_content PRIMARY KEY (result_id), 
+	CONSTRAINT fk_content_result_id FOREIGN KEY(result_id) REFERENCES result (id)
+);
+INSERT INTO "content" VALUES(1,'deflate',2919,X'789CED554D6FDB300CBDEF5718BEAEF164B769BADC86A2FBC0D6A1E8C7290802C59663A1929C49721A23C87F9F48D9899D6CC38075D880ED12448FA41E453ED29BD0A40593341C07E15297B6545F68A499A9847D15872741481515B5E1061C34550B365831CD739E52CB4B051E965BC1C07C0BE6E0D0ECCE06FE3A87382280184B2D06DCBCB9BB0340336ABC079C24A36A660A9EDB99940E24D19943B9B24CAFA8F0D86440A2F393208ECEA6104F6B33AB0CCB9C25BE1845C4DF622ACD24531672DF74AEC5E32EEB6B8707F8B2C05B21672A2AB6A3AE148798D031BB93289FDCC1F387055F14408A7E69A9729E3195FAD0D7C3ED416E9B6EAD6A1320DCA16B736F09F774AA12624FD79C7A7C806D8130E72AE36A018F9E6C42C3A01FB686EB9EA856CE1262688669BCFFF4703F7877F5F9EAF6C325F692AD915995414A059F6BDFC62D54D9D2B960CDB58A4A8C7F7464A627828F2D9296A2920AFDD10D301562BBCA27842761A95890532106659E3B7B7C419C7D124ABEC6C28CA65364CEF9C2B5B2A1C6BB1C91E08A21519B8B936FCE5D12DD6C6EF6D87A26E89C094033B6B4453091720A86BA63280DFAD6C91E43C5BA1AB6FC47CEC6D69E0C32C29159FB7111CCAB690D81043A1BC34F12C12B4368C90401120DE107D1EFB51BEB20A97E3CCCE2F682B41C31DCF3831B9C3AF6E5E3922E58B77C922E7BA5BBF6E74ED9D6DF2A59BD03FB63E284E446AF9956D2BC1B9FB9AB40C69D3617A0C8716075C520792EF192267D9F244805E300058160D506EEB7D107D596E5346D065DB365A96DB4CC72C8C6162CF04808D3E144B2628AFA99D93825AC78F3B72D4CBAAC70EEDA07DE336383CB9B071F4EB52B97DB44ED4EB1458951B4B22596AF144CC3F5FEE5A711D9A27E70FE477EF9B96CB3596553884B48723E20A70372764F8663723E26A397848C0936753771E816C59D75EAF955259738DA89DFACED06078844B06E7125585755B711664D7D2A58B571120D9B17D976573CDB97E02D67220BBAF9FEDCFAA726807E3D15A59FD939A312854D7EDF77A1E1E8ECE6DE4AFEB585DC4BFBDFF9EEF43F17072BFC68628FE7F248B43DA5FA45F6DC6A4D9E4BADC99F536BF25FAD7FA15AA7DB175F01AC496708');
+INSERT INTO "content" VALUES(2,'deflate',2255,X'789CE555C96EDB3010BDF72B045D5BABB40327A96F69E02E68920681D38B6118B434B28990944B525E60F8DFCB194AB164B70582B6A75E04F10D677F33DCC5365D80E2F1208A97A67085FECE1303B694EE6D377E13C55C73B9B5C2E205C3F51C3A2B3022172977A2D078C3092701C50F288E8EC5FE6CF1D75FE8260C11EBB82385BBAFA368F8EDEAE6F1EAFDCD102506B80D57751139A1209242034A14703DB50B91BBA952FE822EA5F4B0D00ECC8ACB1668F8D64E4B0B9987BA9717090BFAB634A0403B4C65D73048C7E7246E3D1E51A25190620A5C9670B05F6A814AB1F7E94FB2581F440B315F1C4E69A17391814E519925EFFAFBA3E876CDE26D6D4470C3611D7DEDF125FE10DBA3C35CE84CE839A63DDEC516B0416E8BE6D6DC682F894935A3303EDD3C8E3A1F8777C387CFD7D45CD8B8AA1F29976266425FF71394F19984CAACE68AF49FBC33DB62C5971A490B592A4DF7E91A623A4643A658133C8E0B0D51CEA5EC1479EEE5DD4BE6E5E358890D15E6623221CFB998FB6656AEC9967784542147752C9ECFB990D08AE6FE806DA692CF40229AC1D22DA2B15213146C1B82C2D2DD6DEF8011857D0D6BFF2797ADDB06673579F926CC8F84C0A70D2A32EC6C173FBD04B38CB125630258D2C70FA1BF6A37D54171F3741CC5C325AB7D74D1CE6F2C78761CCA27149F43B37C8A2F5BA5BB0DE746D9363F2BD9F6196CCF8927921FBE30A821F95EC8F550814C786ECE919183C899123078A1C8483DEF14245285F410458250D53AFE5BF1831B07394FAB5137B02C8C4B96598ED1B805440189713A3C4956A07998999D67C24A54BF7561D265497357273802EBA2EBFBC7A0CE8D2F975F42F556718B82B478E90A2A5F21C1A0F990F959C2F6C41F9AFF8BB00D7DB4D9B47429EAF558EFBCC3CE3AAC3F62FD013B1FB08BD78C0D1835F579E2E85AD26DECD7E05F976A49A3DD0BABB65EE908B104F72FAD04BF5A71234CABFA94B872BBBDA45F65E4EA5DF1D79E860F02641635E37DE17BC06D848D5B2F8A30BC33E08A18CEFEC5E350596FACE7D656FEB39DDC0AF87F7A7CDA6FC6D11E3F19DBD3E13C616E8BAE7EF2F7AF7E0073EDA8D0');
+CREATE TABLE fact (
+	result_id INTEGER NOT NULL, 
+	kind TEXT NOT NULL, 
+	name TEXT NOT NULL, 
+	value TEXT NOT NULL, 
+	CONSTRAINT pk_fact PRIMARY KEY (result_id, kind, name), 
+	CONSTRAINT fk_fact_result_id FOREIGN KEY(result_id) REFERENCES result (id)
+);
+INSERT INTO "fact" VALUES(1,'version','protonqa','0.1.0');
+INSERT INTO "fact" VALUES(1,'version','numpy','2.0');
+INSERT INTO "fact" VALUES(1,'parameter','tolerance_mm','3.0');
+INSERT INTO "fact" VALUES(1,'parameter','method','"auto"');
+INSERT INTO "fact" VALUES(2,'version','protonqa','0.1.0');
+INSERT INTO "fact" VALUES(2,'version','numpy','2.0');
+INSERT INTO "fact" VALUES(2,'parameter','tolerance_mm','3.0');
+INSERT INTO "fact" VALUES(2,'parameter','method','"auto"');
+CREATE TABLE file (
+	result_id INTEGER NOT NULL, 
+	role TEXT NOT NULL, 
+	name TEXT NOT NULL, 
+	description TEXT NOT NULL, 
+	files INTEGER NOT NULL, 
+	size_bytes BIGINT NOT NULL, 
+	sha256 VARCHAR(64) NOT NULL, 
+	CONSTRAINT pk_file PRIMARY KEY (result_id, role, name), 
+	CONSTRAINT fk_file_result_id FOREIGN KEY(result_id) REFERENCES result (id), 
+	CONSTRAINT ck_file_role CHECK (role IN ('artefact', 'input'))
+);
+INSERT INTO "file" VALUES(1,'artefact','report.pdf','the report',1,45755,'bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb');
+INSERT INTO "file" VALUES(1,'input','ct','',120,1234567,'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa');
+CREATE TABLE finding (
+	result_id INTEGER NOT NULL, 
+	part TEXT NOT NULL, 
+	position INTEGER NOT NULL, 
+	severity TEXT NOT NULL, 
+	code TEXT NOT NULL, 
+	text TEXT NOT NULL, 
+	CONSTRAINT pk_finding PRIMARY KEY (result_id, part, position), 
+	CONSTRAINT fk_finding_result_id FOREIGN KEY(result_id) REFERENCES result (id)
+);
+INSERT INTO "finding" VALUES(1,'',0,'warning','HLUT-GENERIC','no calibration');
+INSERT INTO "finding" VALUES(2,'',0,'warning','HLUT-GENERIC','no calibration');
+CREATE TABLE measurement (
+	result_id INTEGER NOT NULL, 
+	part TEXT NOT NULL, 
+	position INTEGER NOT NULL, 
+	field TEXT NOT NULL, 
+	name TEXT NOT NULL, 
+	title TEXT NOT NULL, 
+	unit TEXT NOT NULL, 
+	value DOUBLE, 
+	low DOUBLE, 
+	high DOUBLE, 
+	confidence DOUBLE, 
+	CONSTRAINT pk_measurement PRIMARY KEY (result_id, part, position), 
+	CONSTRAINT fk_measurement_result_id FOREIGN KEY(result_id) REFERENCES result (id)
+);
+INSERT INTO "measurement" VALUES(1,'',0,'beam 1','mean_shift','Mean range shift','mm',0.4,-0.6,1.4,0.95);
+INSERT INTO "measurement" VALUES(1,'',1,'beam 1','rays_used','Rays used','',187.0,NULL,NULL,NULL);
+INSERT INTO "measurement" VALUES(1,'1',0,'beam 1','beam','','',1.0,NULL,NULL,NULL);
+INSERT INTO "measurement" VALUES(1,'1',1,'beam 1','mean_shift','Mean range shift','mm',0.4,-0.6,1.4,0.95);
+INSERT INTO "measurement" VALUES(1,'1',2,'beam 1','rays_used','Rays used','',187.0,NULL,NULL,NULL);
+INSERT INTO "measurement" VALUES(1,'2',0,'beam 2','beam','','',2.0,NULL,NULL,NULL);
+INSERT INTO "measurement" VALUES(1,'2',1,'beam 2','mean_shift','Mean range shift','mm',0.4,-0.6,1.4,0.95);
+INSERT INTO "measurement" VALUES(1,'2',2,'beam 2','rays_used','Rays used','',187.0,NULL,NULL,NULL);
+INSERT INTO "measurement" VALUES(2,'',0,'','mean_shift','Mean range shift','mm',NULL,NULL,NULL,0.95);
+INSERT INTO "measurement" VALUES(2,'',1,'','rays_used','Rays used','',187.0,NULL,NULL,NULL);
+INSERT INTO "measurement" VALUES(2,'1',0,'beam 1','beam','','',1.0,NULL,NULL,NULL);
+INSERT INTO "measurement" VALUES(2,'1',1,'beam 1','mean_shift','Mean range shift','mm',NULL,NULL,NULL,0.95);
+INSERT INTO "measurement" VALUES(2,'1',2,'beam 1','rays_used','Rays used','',187.0,NULL,NULL,NULL);
+CREATE TABLE protonqa_schema (
+	version_num VARCHAR(32) NOT NULL, 
+	CONSTRAINT protonqa_schema_pkc PRIMARY KEY (version_num)
+);
+INSERT INTO "protonqa_schema" VALUES('0001');
+CREATE TABLE result (
+	id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
+	uid VARCHAR(32) NOT NULL, 
+	analysis TEXT NOT NULL, 
+	analysis_version TEXT NOT NULL, 
+	title TEXT NOT NULL, 
+	state TEXT NOT NULL, 
+	reason TEXT NOT NULL, 
+	program_version TEXT NOT NULL, 
+	tables_version TEXT NOT NULL, 
+	device_kind TEXT NOT NULL, 
+	device_label TEXT NOT NULL, 
+	seed TEXT NOT NULL, 
+	performed_utc VARCHAR(27) NOT NULL, 
+	saved_utc VARCHAR(27) NOT NULL, 
+	saved_by TEXT NOT NULL, 
+	computer TEXT NOT NULL, 
+	machine TEXT NOT NULL, 
+	site TEXT NOT NULL, 
+	field TEXT NOT NULL, 
+	patient TEXT NOT NULL, 
+	seconds DOUBLE, 
+	sha256 VARCHAR(64) NOT NULL, 
+	CONSTRAINT uq_result_uid UNIQUE (uid), 
+	CONSTRAINT ck_result_state CHECK (state IN ('PASS', 'FAIL', 'NOT EVALUABLE', 'ERROR'))
+);
+INSERT INTO "result" VALUES(1,'8e614f37bf421f8cbddcf830a44e4a98','range-verification','1.0','Range verification','PASS','','0.1.0','2026.1','cpu','Test CPU','7','2026-03-04T05:06:07.000000Z','2026-11-23T13:24:43.895566Z','clinic','station-1','G1','liver','beam 1','P-ABCDEFGHIJ',12.5,'5d554f6c6c68407c703234251d5b0ec2aaeabc24ee36a2d8a41ba9e93f46b633');
+INSERT INTO "result" VALUES(2,'22eda0a2f5cc6e7a6257c6718e4a05ee','range-verification','1.0','Range verification','NOT EVALUABLE','no time line','0.1.0','2026.1','cpu','Test CPU','7','2026-03-05T05:06:07.000000Z','2026-11-23T13:24:43.936190Z','clinic','station-1','G1','','','',12.5,'687d4b10fb17b4a21e0fc8c3a484bb6fa3a4dbb1acbb360b8f553818b953891c');
+CREATE TABLE store_fact (
+	name TEXT NOT NULL, 
+	value TEXT NOT NULL, 
+	CONSTRAINT pk_store_fact PRIMARY KEY (name)
+);
+INSERT INTO "store_fact" VALUES('uid','09e33733b1418443734323da60d18633');
+INSERT INTO "store_fact" VALUES('made_utc','2026-11-23T13:24:43+00:00');
+INSERT INTO "store_fact" VALUES('made_by','protonqa 0.1.0');
+CREATE INDEX ix_result_performed_utc ON result (performed_utc);
+CREATE INDEX ix_result_analysis_performed_utc ON result (analysis, performed_utc);
+CREATE INDEX ix_measurement_name_result_id ON measurement (name, result_id);
+CREATE INDEX ix_finding_code_result_id ON finding (code, result_id);
+CREATE INDEX ix_amendment_result_id_kind_target ON amendment (result_id, kind, target);
+CREATE INDEX ix_commissioning_analysis_saved_utc ON commissioning (analysis, saved_utc);
+CREATE TRIGGER store_fact_no_update BEFORE UPDATE ON store_fact BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+CREATE TRIGGER store_fact_no_delete BEFORE DELETE ON store_fact BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+CREATE TRIGGER store_fact_no_replace BEFORE INSERT ON store_fact WHEN EXISTS (SELECT 1 FROM store_fact WHERE name = NEW.name) BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+CREATE TRIGGER result_no_update BEFORE UPDATE ON result BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+CREATE TRIGGER result_no_delete BEFORE DELETE ON result BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+CREATE TRIGGER result_no_replace BEFORE INSERT ON result WHEN EXISTS (SELECT 1 FROM result WHERE id = NEW.id OR uid = NEW.uid) BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+CREATE TRIGGER content_no_update BEFORE UPDATE ON content BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+CREATE TRIGGER content_no_delete BEFORE DELETE ON content BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+CREATE TRIGGER content_no_replace BEFORE INSERT ON content WHEN EXISTS (SELECT 1 FROM content WHERE result_id = NEW.result_id) BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+CREATE TRIGGER measurement_no_update BEFORE UPDATE ON measurement BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+CREATE TRIGGER measurement_no_delete BEFORE DELETE ON measurement BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+CREATE TRIGGER measurement_no_replace BEFORE INSERT ON measurement WHEN EXISTS (SELECT 1 FROM measurement WHERE result_id = NEW.result_id AND part = NEW.part AND position = NEW.position) BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+CREATE TRIGGER finding_no_update BEFORE UPDATE ON finding BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+CREATE TRIGGER finding_no_delete BEFORE DELETE ON finding BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+CREATE TRIGGER finding_no_replace BEFORE INSERT ON finding WHEN EXISTS (SELECT 1 FROM finding WHERE result_id = NEW.result_id AND part = NEW.part AND position = NEW.position) BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+CREATE TRIGGER file_no_update BEFORE UPDATE ON file BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+CREATE TRIGGER file_no_delete BEFORE DELETE ON file BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+CREATE TRIGGER file_no_replace BEFORE INSERT ON file WHEN EXISTS (SELECT 1 FROM file WHERE result_id = NEW.result_id AND role = NEW.role AND name = NEW.name) BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+CREATE TRIGGER fact_no_update BEFORE UPDATE ON fact BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+CREATE TRIGGER fact_no_delete BEFORE DELETE ON fact BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+CREATE TRIGGER fact_no_replace BEFORE INSERT ON fact WHEN EXISTS (SELECT 1 FROM fact WHERE result_id = NEW.result_id AND kind = NEW.kind AND name = NEW.name) BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+CREATE TRIGGER amendment_no_update BEFORE UPDATE ON amendment BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+CREATE TRIGGER amendment_no_delete BEFORE DELETE ON amendment BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+CREATE TRIGGER amendment_no_replace BEFORE INSERT ON amendment WHEN EXISTS (SELECT 1 FROM amendment WHERE id = NEW.id) BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+CREATE TRIGGER commissioning_no_update BEFORE UPDATE ON commissioning BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+CREATE TRIGGER commissioning_no_delete BEFORE DELETE ON commissioning BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+CREATE TRIGGER commissioning_no_replace BEFORE INSERT ON commissioning WHEN EXISTS (SELECT 1 FROM commissioning WHERE id = NEW.id OR uid = NEW.uid) BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+CREATE TRIGGER commissioning_check_no_update BEFORE UPDATE ON commissioning_check BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+CREATE TRIGGER commissioning_check_no_delete BEFORE DELETE ON commissioning_check BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+CREATE TRIGGER commissioning_check_no_replace BEFORE INSERT ON commissioning_check WHEN EXISTS (SELECT 1 FROM commissioning_check WHERE commissioning_id = NEW.commissioning_id AND position = NEW.position) BEGIN SELECT RAISE(ABORT, 'results are never changed'); END;
+DELETE FROM "sqlite_sequence";
+INSERT INTO "sqlite_sequence" VALUES('result',2);
+INSERT INTO "sqlite_sequence" VALUES('amendment',2);
+INSERT INTO "sqlite_sequence" VALUES('commissioning',1);
+COMMIT;
