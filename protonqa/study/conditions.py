@@ -43,6 +43,8 @@ class Condition(Settings):
         Length of the depth window; None is the whole profile. ``window_anchor`` distal or proximal.
     cross_sections : str
         ``stored``, or another set that the rays carry.
+    other_table_percent : float
+        Share of the rays made with another table of cross sections, where the set holds one.
     cross_section_error_percent, hu_error_percent, hu_bias_percent : float
         Half-width of the error of each reaction channel and of the planning RSP, drawn; fixed error of that RSP.
     ct, timeline, psf_told : bool
@@ -63,6 +65,7 @@ class Condition(Settings):
     window_mm: float | None = Field(None, gt=0.0)
     window_anchor: Literal["distal", "proximal"] = "distal"
     cross_sections: str = STORED
+    other_table_percent: float = Field(0.0, ge=0.0, le=100.0)
     cross_section_error_percent: float = Field(0.0, ge=0.0, lt=100.0)
     hu_error_percent: float = Field(0.0, ge=0.0, le=50.0)
     hu_bias_percent: float = Field(0.0, ge=-50.0, le=50.0)
@@ -100,6 +103,7 @@ class Condition(Settings):
             psf_mm=5.0,
             noise="poisson",
             counts=9000.0,
+            other_table_percent=50.0,
             cross_section_error_percent=20.0,
             hu_error_percent=3.5,
         )
@@ -127,19 +131,19 @@ class Condition(Settings):
             "snr": (self.snr, self.snr),
             "counts": (self.counts, self.counts),
             "background_fraction": self.background_fraction,
-            "voxel_share": 0.0,
             "window_share": float(distal),
             "window_end_mm": WINDOW_END_MM,
             "no_ct_share": float(not self.ct),
             "no_timeline_share": float(not self.timeline),
             "no_psf_share": float(not self.psf_told),
+            "other_table_share": self.other_table_percent / 100.0,
             "rsp_error_percent": self.hu_error_percent,
             "production_error_percent": self.cross_section_error_percent,
-            "gain_decades": 0.0,
         }
         if self.window_mm is not None:
             fields["window_length_mm"] = (self.window_mm, self.window_mm)
-        return ScenarioConfig.model_validate(fields)
+        # Whatever else the range model draws stays as in its clean scenario.
+        return ScenarioConfig.model_validate({**NAMED_SCENARIOS["raw"].model_dump(), **fields})
 
 
 #: What a grid may go over.

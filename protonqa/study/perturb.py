@@ -48,10 +48,19 @@ def draw_for(scenario: StudyScenario, table: RayTable, anatomy: str, seed: int) 
 
 
 def measured_rays(scenario: StudyScenario, table: RayTable, draw: ScenarioDraw, *, noise: bool = True) -> RayBatch:
-    """The rays as a method is shown them; without `noise` everything else stays as it was drawn."""
+    """The rays as a method is shown them; without `noise` everything else stays as it was drawn.
+
+    Raises
+    ------
+    InputError
+        Cross sections that the rays were not simulated with.
+    """
     from protonqa.range_model.augmentation import apply_scenarios
 
-    return apply_scenarios(with_cross_sections(table, scenario.cross_sections), _all(table), _quiet(draw, noise=noise))
+    if scenario.cross_sections != STORED:
+        production = table.production_of(_all(table), scenario.cross_sections)
+        table, draw = replace(table, production=production), replace(draw, other_table=np.full(len(draw), -1.0))
+    return apply_scenarios(table, _all(table), _quiet(draw, noise=noise))
 
 
 def expected_rays(table: RayTable, draw: ScenarioDraw, washout: str) -> RayBatch | None:
@@ -72,6 +81,7 @@ def expected_rays(table: RayTable, draw: ScenarioDraw, washout: str) -> RayBatch
         washout=nominal,
         rsp_factor=np.ones(len(table)),
         channel_gain=np.ones_like(draw.channel_gain),
+        other_table=np.full(len(draw), -1.0),
     )
     planned = replace(table, production=production, hu_true=table.hu)
     return apply_scenarios(planned, _all(table), quiet)
@@ -82,17 +92,6 @@ def expected_production(table: RayTable) -> NDArray[np.float32] | None:
     if not np.asarray(table.planned_known).any():
         return None
     return np.asarray(table.planned_production)
-
-
-def with_cross_sections(table: RayTable, name: str) -> RayTable:
-    """The rays made with another table of cross sections.
-
-    Raises
-    ------
-    InputError
-        They were not simulated with it.
-    """
-    return table if name == STORED else replace(table, production=table.production_of(_all(table), name))
 
 
 def _chosen(weights: dict[str, float], uniform: NDArray[np.float64]) -> NDArray[np.str_]:

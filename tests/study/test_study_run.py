@@ -230,3 +230,19 @@ def test_fresh_twins_of_the_training_seed_are_refused(tmp_path, computed, water_
         run_study(study, tmp_path, on=backend_for(0))
     with pytest.raises(InputError, match="recipe of the twins is wrong at sites"):
         run_study(computed.study(water_set, rays=RaySource(twins={"sites": 3})), tmp_path, on=backend_for(0))
+
+
+def test_counts_are_counts_to_the_poisson_match(computed, water_set):
+    """The background that was taken off is known to it: a bin below zero is no reason to refuse a ray."""
+    from protonqa.range_model.shards import read_training_set
+    from protonqa.study.conditions import Condition, scenarios_of
+    from protonqa.study.methods import Tools, answer, show
+
+    study = computed.study(water_set, named=(), base=Condition(noise="poisson", counts=3000.0))
+    table = read_training_set(water_set)
+    mine = table.select(table.anatomy == "water-000")
+    shown = show(scenarios_of(study)[0], mine, "water-000", seed=1, expected_washout="same")
+    assert (shown.rays.activity < 0).any()
+    found = answer("profile-match-poisson", shown, Tools(model=shipped_model()))
+    assert found.answered.all(), found.reason.tolist()
+    assert np.abs(found.r80_mm - mine.r80_mm).max() < 5.0 * shown.floor_mm.max()

@@ -210,7 +210,8 @@ def _top(bright: Floats, weight: Floats) -> Floats:
 def _negative_counts(rays: RayProfiles) -> list[NotEvaluable | None]:
     """Counts are not negative: a bin below zero shows a background that was taken off and is not known."""
     background = np.zeros(rays.n_ray) if rays.background is None else rays.background
-    slack = 1e-9 * ray_size(rays)
+    # Activity and background may have been counted in single precision.
+    slack = 1e-6 * ray_size(rays)
     counts = np.where(rays.usable, rays.activity, 0.0) + (background + slack)[:, None]
     return [
         NotEvaluable(code="negative", reason=f"{n} bins are negative: no counts, and no background is known")
