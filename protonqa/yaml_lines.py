@@ -103,6 +103,12 @@ def read_yaml(text: str, what: str) -> LinedDocument:
     return LinedDocument(plain=_plain(root), root=root)
 
 
+def read_keys(text: str, what: str) -> LinedDocument:
+    """As `read_yaml`; a document of nothing but comments is one without keys."""
+    document = read_yaml(text, what)
+    return read_yaml("{}", what) if document.plain is None else document
+
+
 def checked(
     document: LinedDocument, model: type[Model], what: str, known_keys: Callable[[Location], Iterable[str]]
 ) -> Model:
@@ -150,8 +156,8 @@ def read_lined_file(path: Path, schema: type[Model], what: str) -> Model:
 
 
 def parse_lined(text: str, schema: type[Model], what: str) -> Model:
-    """As `read_lined_file`, from text; an empty document is one without keys."""
-    document = read_yaml(text if text.strip() else "{}", what)
+    """As `read_lined_file`, from text."""
+    document = read_keys(text, what)
     return checked(document, schema, what, lambda location: known_keys(schema, location))
 
 

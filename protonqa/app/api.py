@@ -124,6 +124,7 @@ def verify(
     out: PathLike | None = None,
     seed: int = 0,
     device: str | Device = "auto",
+    config: PathLike | None = None,
     **params: Any,
 ) -> AnalysisResult:
     """Did the protons stop where the plan says? Runs the analysis ``range-verification``.
@@ -138,6 +139,8 @@ def verify(
         Calibrations of the clinic; generic ones with a finding where absent.
     out : path, optional
         Folder for result, figures and report.
+    config : path, optional
+        Site file; where absent that of PROTONQA_CONFIG or of the user's configuration folder, as on the command line.
     params
         Parameters of the analysis, such as ``tolerance_mm``; see ``protonqa analyses``.
 
@@ -153,15 +156,27 @@ def verify(
     """
     from protonqa.analyses.registry import load_analysis
     from protonqa.analyses.runner import check_params, run_analysis
+    from protonqa.app.site_values import with_site
     from protonqa.device import resolve_device
+    from protonqa.site.reading import current_site
 
     loaded = load_analysis("range-verification")
     optional = {"expected": expected, "hlut": hlut, "beam_model": beam_model}
     values: Mapping[str, Any] = {"case": case, **{k: v for k, v in optional.items() if v is not None}}
     where = resolve_device(device) if isinstance(device, str) else device
     checked = check_params(loaded.analysis, params)
+    completed = with_site(loaded.analysis, values, checked, current_site(None if config is None else Path(config)))
+    known: dict[str, Any] = {"seed": seed, "device": where, "sources": completed.sources}
     if out is None:
-        return run_analysis(loaded.analysis, values, checked, seed=seed, device=where, origin=loaded.origin)
+        return run_analysis(
+            loaded.analysis,
+            completed.values,
+            completed.params,
+            origin=loaded.origin,
+            input_findings=completed.findings,
+            **known,
+        )
     from protonqa.app.analyses import run_into_folder
 
-    return run_into_folder(loaded, values, checked, out=Path(out), seed=seed, device=where)
+    found = completed.findings
+    return run_into_folder(loaded, completed.values, completed.params, out=Path(out), findings=found, **known)

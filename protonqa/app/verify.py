@@ -15,7 +15,9 @@ from protonqa.app.analyses import run_into_folder
 from protonqa.app.inputs import load_inputs
 from protonqa.app.progress import stages
 from protonqa.app.recording import Recorder
+from protonqa.app.site_values import with_site
 from protonqa.device import CPU, Device
+from protonqa.site.reading import current_site
 from protonqa.values import AnalysisResult, Finding, Severity
 
 WashoutName = Literal["none", "mizuno-brain", "mizuno-muscle", "parodi-hu", "toramatsu-o15"]
@@ -74,17 +76,20 @@ def verify(
     reading, running = stages(progress, (1, 9))
     reading(0, 1, "reading")
     values, findings = load_inputs(loaded.analysis.inputs, inputs)
+    completed = with_site(loaded.analysis, values, checked, current_site())
+    findings += completed.findings
     if record is not None:
         findings += record.commissioning(loaded.analysis.name, loaded.analysis.version, device)
     result = run_into_folder(
         loaded,
-        values,
-        checked,
+        completed.values,
+        completed.params,
         out=command.out,
         seed=seed,
         device=device,
         progress=running,
         findings=findings + _unused(command),
+        sources=completed.sources,
         anonymous=command.anonymous,
     )
     if record is not None:

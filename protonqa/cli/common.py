@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
@@ -13,7 +14,7 @@ _GROUP = Group("Common options", sort_key=100)
 @Parameter(name="*", group=_GROUP)
 @dataclass(frozen=True, kw_only=True)
 class Common:
-    """``--json``, ``--device``, ``--seed`` and ``--progress`` of every command."""
+    """``--json``, ``--device``, ``--seed``, ``--config`` and ``--progress`` of every command."""
 
     json: Annotated[bool, Parameter(negative="", group=_GROUP)] = False
     """Print one JSON object on standard output and nothing else."""
@@ -23,6 +24,9 @@ class Common:
 
     seed: Annotated[int, Parameter(group=_GROUP)] = 0
     """Seed of all random numbers."""
+
+    config: Annotated[Path | None, Parameter(group=_GROUP, show_default=False)] = None
+    """Site file; by default that of PROTONQA_CONFIG, then the user's own."""
 
     progress: Annotated[bool | None, Parameter(group=_GROUP, show_default=False)] = None
     """Show progress on standard error; by default on a terminal, after two seconds."""

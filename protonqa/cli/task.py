@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -63,8 +63,17 @@ def task(common: Common) -> Iterator[Task]:
     """A job with its progress bar; the bar is gone when the block ends."""
     if common.seed < 0:
         raise InputError("--seed is negative", got=str(common.seed), expected="0 or more")
-    with ProgressBar(wanted=common.progress) as bar:
+    with _site(common), ProgressBar(wanted=common.progress) as bar:
         yield Task(common=common, progress=bar)
+
+
+def _site(common: Common) -> AbstractContextManager[None]:
+    """Whatever asks for the site file inside the job gets the one that was named."""
+    if common.config is None:
+        return nullcontext()
+    from protonqa.site.reading import chosen_site_file
+
+    return chosen_site_file(common.config)
 
 
 def json_line(plain: Mapping[str, Any]) -> str:

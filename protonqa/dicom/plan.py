@@ -202,6 +202,7 @@ def _beam(
         range_shifter=shifter,
         virtual_sad_mm=_virtual_sad(item),
         unsupported=tuple(dict.fromkeys(reasons)),
+        machine=clean_text(item.text("TreatmentMachineName"), 16),
     )
 
 

@@ -100,6 +100,8 @@ class Beam:
     virtual_sad_mm: tuple[float, float] | None = None
     #: Reasons why protonqa cannot evaluate this beam (photon beam, missing data, ...); empty when it can.
     unsupported: tuple[str, ...] = ()
+    #: TreatmentMachineName, as the plan writes it.
+    machine: str = ""
 
     def __post_init__(self) -> None:
         iso = tuple(float(v) for v in self.isocenter_mm)

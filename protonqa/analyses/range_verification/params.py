@@ -15,12 +15,19 @@ class VerifyParams(AnalysisParams):
     """What the physicist can set."""
 
     beam: int | None = Field(None, ge=0, title="Beam number", description="Needed where a plan has several beams.")
-    tolerance_mm: float = Field(3.0, gt=0, le=50, title="Action level", json_schema_extra={"unit": "mm"})
+    tolerance_mm: float = Field(
+        3.0, gt=0, le=50, title="Action level", json_schema_extra={"unit": "mm", "site": "range_tolerance_mm"}
+    )
     delay_s: float | None = Field(None, ge=0, title="End of beam to start of frame", json_schema_extra={"unit": "s"})
     irradiation_s: float | None = Field(None, ge=0, title="Irradiation time", json_schema_extra={"unit": "s"})
     acquisition_s: float | None = Field(None, ge=0, title="Frame duration", json_schema_extra={"unit": "s"})
     psf_mm: float | None = Field(
-        None, ge=0, le=30, title="PET resolution (FWHM)", json_schema_extra={"unit": "mm"}, description="Default 5 mm."
+        None,
+        ge=0,
+        le=30,
+        title="PET resolution (FWHM)",
+        json_schema_extra={"unit": "mm", "site": "pet_psf_mm"},
+        description="From the site file, else 5 mm.",
     )
     washout: Washout = Field("parodi-hu", title="Washout model of the expected activity")
     cross_sections: Literal["recommended", "gate"] = Field("recommended", title="Emitter cross sections")
