@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,14 @@ from typing import Any
 from protonqa.analyses.failures import failure_line, failure_text
 from protonqa.analyses.interface import Analysis, CancelCallback, Check, Commissioning, Context, ProgressCallback
 from protonqa.analyses.result_check import check_figure
-from protonqa.analyses.result_json import finding_to_plain, table_to_plain
+from protonqa.analyses.result_json import (
+    figure_from_plain,
+    figure_to_plain,
+    finding_from_plain,
+    finding_to_plain,
+    table_from_plain,
+    table_to_plain,
+)
 from protonqa.analyses.run_folder import TRACEBACK
 from protonqa.analyses.runner import check_params
 from protonqa.device import CPU, Device
@@ -59,8 +67,7 @@ def commission_analysis(
     except (Exception, SystemExit) as error:
         if out is not None:
             write_text_atomic(out / TRACEBACK, failure_text(error))
-        finding = Finding(severity=Severity.CRITICAL, code="COMMISSION-FAILED", text=failure_line(error))
-        outcome = Commissioning(checks=(), findings=(finding,))
+        outcome = failed_commissioning(failure_line(error))
     return replace(outcome, timings_s={**outcome.timings_s, "run": time.perf_counter() - clock})
 
 
@@ -73,6 +80,29 @@ def commissioning_to_plain(outcome: Commissioning) -> dict[str, Any]:
         "tables": [table_to_plain(table) for table in outcome.tables],
         "timings_s": {name: round(float(seconds), 3) for name, seconds in sorted(outcome.timings_s.items())},
     }
+
+
+def outcome_to_plain(outcome: Commissioning) -> dict[str, Any]:
+    """The whole outcome, figures included, on its way between processes."""
+    figures = [figure_to_plain(figure) for figure in outcome.figures]
+    return {**commissioning_to_plain(outcome), "figures": figures}
+
+
+def outcome_from_plain(plain: Mapping[str, Any]) -> Commissioning:
+    """The outcome that `outcome_to_plain` wrote."""
+    return Commissioning(
+        checks=tuple(Check(**one) for one in plain["checks"]),
+        findings=tuple(finding_from_plain(one) for one in plain["findings"]),
+        tables=tuple(table_from_plain(one) for one in plain["tables"]),
+        figures=tuple(figure_from_plain(one) for one in plain["figures"]),
+        timings_s=dict(plain["timings_s"]),
+    )
+
+
+def failed_commissioning(reason: str) -> Commissioning:
+    """The outcome of an acceptance test that gave none: no checks, so it never passes."""
+    finding = Finding(severity=Severity.CRITICAL, code="COMMISSION-FAILED", text=reason)
+    return Commissioning(checks=(), findings=(finding,))
 
 
 def check_to_plain(check: Check) -> dict[str, Any]:

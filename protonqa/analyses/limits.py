@@ -12,6 +12,8 @@ from protonqa.errors import PluginError
 
 #: Longest run of a third-party analysis that names no ``deadline_s`` of its own.
 DEFAULT_DEADLINE_S = 3600.0
+#: An acceptance test runs an analysis on many cases.
+RUNS_OF_AN_ACCEPTANCE_TEST = 20
 #: Share of the memory that all workers of a third-party analysis may take together.
 MEMORY_SHARE = 0.75
 _LEAST_MIB = 512
@@ -34,6 +36,12 @@ def deadline_s_of(loaded: LoadedAnalysis) -> float | None:
             f"analysis {loaded.analysis.name} has an unusable deadline", got=repr(own)[:40], expected="seconds above 0"
         )
     return float(own)
+
+
+def commission_deadline_s_of(loaded: LoadedAnalysis) -> float | None:
+    """The deadline of an acceptance test: as long as many runs, and an hour at least; built-in ones have none."""
+    own = deadline_s_of(loaded)
+    return None if loaded.built_in or own is None else max(RUNS_OF_AN_ACCEPTANCE_TEST * own, DEFAULT_DEADLINE_S)
 
 
 def memory_mib_of(loaded: LoadedAnalysis, workers: int) -> int | None:

@@ -57,6 +57,11 @@ class LoadedAnalysis:
     distribution_version: str = ""
     built_in: bool = False
 
+    @property
+    def requirement(self) -> tuple[str, ...]:
+        """What must be enabled for it, as ``distribution==version``; nothing for a built-in analysis."""
+        return () if self.built_in else (f"{self.distribution}=={self.distribution_version}",)
+
 
 def enabled_plugins(enabled: Iterable[str] | None = None) -> frozenset[str]:
     """The plugins allowed to run, as normalised ``distribution==version``.

@@ -112,7 +112,7 @@ def result_to_plain(result: AnalysisResult) -> dict[str, Any]:
         "measurements": {name: _measurement_plain(one) for name, one in result.measurements.items()},
         "findings": [finding_to_plain(finding) for finding in result.findings],
         "tables": [table_to_plain(table) for table in result.tables],
-        "figures": [_figure_plain(figure) for figure in result.figures],
+        "figures": [figure_to_plain(figure) for figure in result.figures],
         "artefacts": {name: str(result.artefacts[name]) for name in sorted(result.artefacts)},
         "provenance": to_plain(result.provenance, "provenance"),
         "timings_s": to_plain(result.timings_s, "timings_s"),
@@ -135,6 +135,11 @@ def _flat(result: AnalysisResult) -> dict[str, Any]:
 def finding_to_plain(finding: Finding) -> dict[str, str]:
     """A finding as JSON types."""
     return {"severity": finding.severity.value, "code": finding.code, "text": finding.text}
+
+
+def finding_from_plain(plain: Mapping[str, str]) -> Finding:
+    """The finding that `finding_to_plain` wrote."""
+    return Finding(severity=Severity(plain["severity"]), code=plain["code"], text=plain["text"])
 
 
 def to_plain(value: Any, where: str) -> Any:
@@ -193,7 +198,14 @@ def table_to_plain(table: Table) -> dict[str, Any]:
     return {"name": table.name, "title": table.title, "columns": list(table.columns), "rows": rows}
 
 
-def _figure_plain(figure: Figure) -> dict[str, Any]:
+def figure_to_plain(figure: Figure) -> dict[str, Any]:
+    """A figure as JSON types.
+
+    Raises
+    ------
+    InputError
+        A number is infinite, or NaN outside an image.
+    """
     where = f"figure {figure.name}"
     head = {"name": figure.name, "title": figure.title, "x_label": figure.x_label, "y_label": figure.y_label}
     if isinstance(figure, ImageFigure):
@@ -252,11 +264,9 @@ def _result(plain: Mapping[str, Any]) -> AnalysisResult:
         state=State(plain["state"]),
         reason=plain["reason"],
         measurements={name: Measurement(name=name, **one) for name, one in plain["measurements"].items()},
-        findings=tuple(
-            Finding(severity=Severity(one["severity"]), code=one["code"], text=one["text"]) for one in plain["findings"]
-        ),
-        tables=tuple(_table(one) for one in plain["tables"]),
-        figures=tuple(_figure(one) for one in plain["figures"]),
+        findings=tuple(finding_from_plain(one) for one in plain["findings"]),
+        tables=tuple(table_from_plain(one) for one in plain["tables"]),
+        figures=tuple(figure_from_plain(one) for one in plain["figures"]),
         artefacts=dict(plain["artefacts"]),
         provenance=dict(plain["provenance"]),
         timings_s=dict(plain["timings_s"]),
@@ -264,7 +274,8 @@ def _result(plain: Mapping[str, Any]) -> AnalysisResult:
     )
 
 
-def _table(plain: Mapping[str, Any]) -> Table:
+def table_from_plain(plain: Mapping[str, Any]) -> Table:
+    """The table that `table_to_plain` wrote."""
     return Table(
         name=plain["name"],
         title=plain["title"],
@@ -273,7 +284,8 @@ def _table(plain: Mapping[str, Any]) -> Table:
     )
 
 
-def _figure(plain: Mapping[str, Any]) -> Figure:
+def figure_from_plain(plain: Mapping[str, Any]) -> Figure:
+    """The figure that `figure_to_plain` wrote."""
     head = {key: plain[key] for key in ("name", "title", "x_label", "y_label")}
     if plain["kind"] == "image":
         return ImageFigure(

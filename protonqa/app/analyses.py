@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from protonqa.analyses.commissioning import commission_analysis, commissioning_to_plain
-from protonqa.analyses.interface import AnalysisParams, Commissioning
+from protonqa.analyses.interface import AnalysisParams
+from protonqa.analyses.limits import deadline_s_of, memory_mib_of
 from protonqa.analyses.registry import LoadedAnalysis, describe, listed_analyses, load_analysis
 from protonqa.analyses.run_folder import prove_writable, staged_folder
-from protonqa.analyses.runner import check_params, run_analysis, versions
-from protonqa.app.inputs import load_inputs
+from protonqa.analyses.runner import check_params, run_analysis
+from protonqa.app.case_run import CaseOrder
+from protonqa.app.inputs import absolute, load_inputs
+from protonqa.app.plugins import allowed_plugins
 from protonqa.app.progress import Cancel, Progress, stages
 from protonqa.app.recording import Recorder
-from protonqa.device import CPU, Device, cpu_label
-from protonqa.errors import InputError
-from protonqa.files.atomic import write_text_atomic
+from protonqa.app.site_values import with_site
+from protonqa.device import CPU, Device
+from protonqa.site.reading import Site, current_site
 from protonqa.values import AnalysisResult, Case, Finding, State
-
-COMMISSIONING = "commissioning.json"
 
 
 class RunParams(BaseModel):
@@ -36,49 +33,22 @@ class RunParams(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(title="Analysis")
-    inputs: Mapping[str, Path] = Field(default_factory=dict, title="Paths of the inputs")
+    inputs: Mapping[str, Path | tuple[Path, ...]] = Field(default_factory=dict, title="Paths of the inputs")
     params: Mapping[str, Any] = Field(default_factory=dict, title="Parameters")
     out: Path = Field(title="Folder of the result")
     report: bool = Field(True, title="Write report.pdf and report.html")
     anonymous: bool = Field(False, title="Withhold identity and dates in the report")
     plugins: tuple[str, ...] | None = Field(None, title="Plugins to enable, as distribution==version")
+    config: Path | None = Field(None, title="Site file")
+    isolate: bool | None = Field(None, title="Run in a worker process; by default third-party analyses do")
+    deadline_s: float | None = Field(None, gt=0, title="Longest time of a run in a worker process, s")
+    memory_mib: int | None = Field(None, ge=64, title="Memory that a worker process may take, MiB")
 
 
-class CommissionParams(BaseModel):
-    """Which acceptance tests to run."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    names: tuple[str, ...] = Field((), title="Analyses; none means all that are enabled")
-    quick: bool = Field(False, title="Fewer histories and cases, the same limits")
-    out: Path = Field(title="Folder of the outcome")
-    plugins: tuple[str, ...] | None = Field(None, title="Plugins to enable, as distribution==version")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class CommissioningRun:
-    """Outcomes by analysis, and when, where and with what they were made."""
-
-    outcomes: Mapping[str, Commissioning] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def passed(self) -> bool:
-        """True when every analysis passed all of its checks."""
-        return bool(self.outcomes) and all(outcome.passed for outcome in self.outcomes.values())
-
-    def to_plain(self) -> dict[str, Any]:
-        """JSON types with the key ``analyses``."""
-        return {
-            "passed": self.passed,
-            **self.facts,
-            "analyses": {name: commissioning_to_plain(outcome) for name, outcome in self.outcomes.items()},
-        }
-
-
-def list_analyses(plugins: tuple[str, ...] | None = None) -> dict[str, Any]:
+def list_analyses(plugins: tuple[str, ...] | None = None, config: Path | None = None) -> dict[str, Any]:
     """All installed analyses with inputs and parameters, under the key ``analyses``."""
-    return {"analyses": [describe(listed) for listed in listed_analyses(plugins)]}
+    allowed = allowed_plugins(plugins, current_site(config))
+    return {"analyses": [describe(listed) for listed in listed_analyses(allowed)]}
 
 
 def run(
@@ -102,28 +72,77 @@ def run(
         The folder cannot be written.
     Cancelled
     """
-    loaded = load_analysis(params.name, params.plugins)
+    site = current_site(params.config)
+    loaded = load_analysis(params.name, allowed_plugins(params.plugins, site))
     # Parameters and folder are checked before the images are read: a typing error must not cost a minute.
     checked = check_params(loaded.analysis, params.params)
     prove_writable(params.out)
-    reading, running = stages(progress, (1, 9))
-    reading(0, 1, "reading")
-    values, findings = load_inputs(loaded.analysis.inputs, params.inputs)
-    result = run_into_folder(
-        loaded,
-        values,
-        checked,
-        out=params.out,
-        seed=seed,
-        device=device,
-        progress=running,
-        cancel=cancel,
-        findings=findings,
-        report=params.report,
-        anonymous=params.anonymous,
-    )
+    if params.isolate if params.isolate is not None else not loaded.built_in:
+        values: Mapping[str, Any] = {}
+        result = _run_apart(loaded, params, site, seed=seed, device=device, progress=progress, cancel=cancel)
+    else:
+        reading, running = stages(progress, (1, 9))
+        reading(0, 1, "reading")
+        values, findings = load_inputs(loaded.analysis.inputs, params.inputs)
+        completed = with_site(loaded.analysis, values, checked, site)
+        result = run_into_folder(
+            loaded,
+            completed.values,
+            completed.params,
+            out=params.out,
+            seed=seed,
+            device=device,
+            progress=running,
+            cancel=cancel,
+            findings=findings + completed.findings,
+            sources=completed.sources,
+            report=params.report,
+            anonymous=params.anonymous,
+        )
     if record is not None:
         record.result(result, values=values, paths=params.inputs, out=params.out)
+    return result
+
+
+def _run_apart(
+    loaded: LoadedAnalysis,
+    params: RunParams,
+    site: Site | None,
+    *,
+    seed: int,
+    device: Device,
+    progress: Progress | None,
+    cancel: Cancel | None,
+) -> AnalysisResult:
+    """Read and run in a worker process under a deadline, and publish what comes back."""
+    from protonqa.app.isolated import run_isolated
+
+    order = CaseOrder(
+        analysis=loaded.analysis.name,
+        plugins=loaded.requirement,
+        inputs=absolute(params.inputs),
+        params=dict(params.params),
+        seed=seed,
+        device={"kind": device.kind, "requested": device.requested},
+        report=params.report,
+        anonymous=params.anonymous,
+        timed=True,
+        strict=True,
+        site="" if site is None else str(site.path),
+        site_sha256="" if site is None else site.sha256,
+    )
+    with staged_folder(params.out) as folder:
+        result = run_isolated(
+            loaded,
+            order,
+            folder,
+            deadline_s=params.deadline_s or deadline_s_of(loaded),
+            memory_mib=params.memory_mib or memory_mib_of(loaded, 1),
+            progress=progress,
+            cancel=cancel,
+        )
+        if params.report and not (folder / "report.pdf").is_file():
+            write_result_report(result, {}, folder, anonymous=params.anonymous)
     return result
 
 
@@ -138,6 +157,7 @@ def run_into_folder(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     findings: tuple[Finding, ...] = (),
+    sources: Mapping[str, str] | None = None,
     report: bool = True,
     anonymous: bool = False,
 ) -> AnalysisResult:
@@ -152,6 +172,8 @@ def run_into_folder(
         An older result in it is replaced when the new one is whole.
     findings : tuple of Finding
         What the readers of the inputs noticed.
+    sources : mapping of str to str, optional
+        Where inputs and parameters came from that the user did not give.
     report, anonymous : bool
 
     Raises
@@ -171,6 +193,7 @@ def run_into_folder(
             out=folder,
             origin=loaded.origin,
             input_findings=findings,
+            sources=sources,
         )
         if report:
             reporting(0, 1, "report")
@@ -188,80 +211,6 @@ def write_result_report(
     case = next((value for value in inputs.values() if isinstance(value, Case)), None)
     subject = subject_of_case(case) if case is not None else None
     return write_report(result, out, subject=subject, anonymous=anonymous)
-
-
-def commission(
-    params: CommissionParams,
-    *,
-    seed: int = 0,
-    device: Device = CPU,
-    progress: Progress | None = None,
-    cancel: Cancel | None = None,
-    record: Recorder | None = None,
-) -> CommissioningRun:
-    """Run acceptance tests; a failing one never stops the others. Outcomes are stored where `record` is given.
-
-    Raises
-    ------
-    PluginError
-        An unknown or disabled name.
-    InputError
-        No analysis to commission.
-    Cancelled
-    """
-    from protonqa.report.commissioning_page import write_commissioning_page
-
-    loaded = _to_commission(params)
-    outcomes: dict[str, Commissioning] = {}
-    facts = {
-        "started_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        "quick": params.quick,
-        "seed": seed,
-        "computer": cpu_label(),
-        "device": device.label,
-        "versions": versions(),
-    }
-    with staged_folder(params.out) as folder:
-        for one, part in zip(loaded, stages(progress, [1.0] * len(loaded)), strict=True):
-            name = one.analysis.name
-            part(0, 1, name)
-            own = folder / name
-            own.mkdir()
-            outcomes[name] = commission_analysis(
-                one.analysis, seed=seed, device=device, quick=params.quick, progress=part, cancel=cancel, out=own
-            )
-            write_commissioning_page(outcomes[name], own, title=one.analysis.title, facts=_for_people(facts))
-        run = CommissioningRun(outcomes=outcomes, facts=facts)
-        write_text_atomic(folder / COMMISSIONING, json.dumps(run.to_plain(), allow_nan=False, indent=1) + "\n")
-    if record is not None:
-        for one in loaded:
-            name, version = one.analysis.name, one.analysis.version
-            record.acceptance_test(name, version, outcomes[name], device=device, seed=seed, quick=params.quick)
-    return run
-
-
-def _for_people(facts: Mapping[str, Any]) -> dict[str, str]:
-    """Facts of an acceptance test as its page names them."""
-    return {
-        "program": f"protonqa {facts['versions']['protonqa']}",
-        "date": str(facts["started_utc"])[:10],
-        "extent": "quick: fewer histories and cases, the same limits" if facts["quick"] else "full",
-        "computer": " with ".join(dict.fromkeys((str(facts["computer"]), str(facts["device"])))),
-        "seed": str(facts["seed"]),
-    }
-
-
-def _to_commission(params: CommissionParams) -> list[LoadedAnalysis]:
-    names = params.names or tuple(
-        listed.name for listed in listed_analyses(params.plugins) if listed.enabled and not listed.obstacle
-    )
-    if not names:
-        raise InputError(
-            "there is no analysis to commission",
-            expected="the analyses of an installed protonqa",
-            remedy="install protonqa as a package (pip install .)",
-        )
-    return [load_analysis(name, params.plugins) for name in dict.fromkeys(names)]
 
 
 def failure_of(result: AnalysisResult) -> tuple[str, str] | None:

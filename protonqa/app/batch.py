@@ -27,6 +27,7 @@ from protonqa.app.batch_table import (
     wanted_cases,
 )
 from protonqa.app.case_run import FUNCTION, CaseOrder
+from protonqa.app.plugins import allowed_plugins
 from protonqa.device import CPU, Device, usable_cores
 from protonqa.errors import Cancelled, InputError
 from protonqa.jobs.canonical import canonical_json
@@ -38,6 +39,7 @@ from protonqa.jobs.progress import JobProgress
 from protonqa.jobs.runner import JobReport, backend_for, run_job
 from protonqa.jobs.table import Job
 from protonqa.jobs.watch import FolderWatch
+from protonqa.site.reading import current_site
 from protonqa.tables import TABLES_VERSION
 
 BatchProgress = Callable[[JobProgress], None]
@@ -53,6 +55,9 @@ class BatchParams(BaseModel):
     out: Path = Field(description="Folder of the results: summary.csv, summary.html and a folder a case.")
     params: Mapping[str, Any] = Field(default_factory=dict, description="Parameters of the analysis.")
     inputs: Mapping[str, str | list[str]] = Field(default_factory=dict, description="Inputs that all cases share.")
+    select: Mapping[str, str] = Field(
+        default_factory=dict, description="Which entry of a case folder is which input: pattern by input."
+    )
     workers: int | None = Field(None, ge=0, le=1024, description="Worker processes [default: one a core].")
     scheduler: str | None = Field(None, description="Dask scheduler: tls://host:port, or tcp:// on this computer.")
     deadline_s: float | None = Field(None, gt=0, description="Longest time for one case, s.")
@@ -63,6 +68,7 @@ class BatchParams(BaseModel):
     report: bool = Field(False, description="Write report.pdf and report.html of each case; they carry their time.")
     anonymous: bool = Field(False, description="No identity in reports, no names of cases in the names of folders.")
     plugins: tuple[str, ...] | None = Field(None, description="Plugins to enable, as distribution==version.")
+    config: Path | None = Field(None, description="Site file.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,20 +211,23 @@ def _plan(params: BatchParams, file: BatchFile, seed: int, device: Device) -> _P
     name = params.analysis or file.analysis
     if not name:
         raise InputError("the batch has no analysis", expected="--analysis NAME", remedy="see protonqa analyses")
-    loaded = load_analysis(name, params.plugins)
+    site = current_site(params.config)
+    loaded = load_analysis(name, allowed_plugins(params.plugins, site))
     values = {**file.params, **params.params}
     # A typing error must not become as many failed cases as there are.
     check_params(loaded.analysis, values)
     order = CaseOrder(
         analysis=loaded.analysis.name,
-        plugins=() if loaded.built_in else (f"{loaded.distribution}=={loaded.distribution_version}",),
+        plugins=loaded.requirement,
         inputs={**resolved(file.inputs, params.source.parent), **resolved(params.inputs, Path.cwd())},
-        select=file.select,
+        select={**file.select, **params.select},
         params=values,
         seed=seed if file.seed is None else file.seed,
         device={"kind": device.kind, "requested": device.requested},
         report=params.report,
         anonymous=params.anonymous,
+        site="" if site is None else str(site.path),
+        site_sha256="" if site is None else site.sha256,
     )
     common = order.to_plain()
     settings = hashlib.sha256(canonical_json(common, what="settings of the batch").encode()).hexdigest()[:12]

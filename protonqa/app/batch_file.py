@@ -14,7 +14,7 @@ PathsOf = dict[str, str | list[str]]
 
 
 class BatchCase(BaseModel):
-    """One case: a folder that is searched, or its inputs by name, or both."""
+    """One case: a folder that is searched, its inputs by name, or parameters alone where no files are needed."""
 
     model_config = _STRICT
 
@@ -51,8 +51,9 @@ def read_batch_file(path: Path) -> BatchFile:
     if not (found.folder or found.cases):
         raise InputError("the batch file names no cases", expected="a folder, or a list of cases")
     for position, one in enumerate(found.cases, 1):
-        if not (one.folder or one.inputs):
-            raise InputError(f"case {position} of the batch file names no files", expected="a folder or inputs")
+        if not (one.folder or one.inputs or one.params):
+            expected = "a folder, inputs or parameters"
+            raise InputError(f"case {position} of the batch file says nothing", expected=expected)
         if not (one.name or one.folder):
             raise InputError(f"case {position} of the batch file has no name", expected="a name or a folder")
     return found

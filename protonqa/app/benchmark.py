@@ -48,8 +48,8 @@ def benchmark(
     Returns
     -------
     dict
-        ``montecarlo``, ``model``, ``activity``, ``verify`` and ``batch``, each with its numbers, and ``device``. A part that
-        cannot run has null and a ``reason``; a part that was not asked for is left out.
+        ``montecarlo``, ``model``, ``activity``, ``verify`` and ``batch``, each with its numbers, and ``device``. A part
+        that cannot run has null and a ``reason``; a part that was not asked for is left out.
     """
     timed: dict[str, Callable[[Progress], dict[str, Any]]] = {
         "montecarlo": lambda part: _montecarlo(params, seed, device, part),

@@ -8,13 +8,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from protonqa.analyses.interface import AnalysisParams
+from protonqa.analyses.commissioning import commission_analysis, outcome_to_plain
 from protonqa.analyses.registry import LoadedAnalysis, load_analysis
 from protonqa.analyses.result_json import result_to_json
 from protonqa.analyses.run_folder import RESULT, write_staged
 from protonqa.analyses.runner import check_params, failed_result, run_analysis, versions
 from protonqa.app.case_files import DescribedCase, describe_case
 from protonqa.app.inputs import load_inputs
+from protonqa.app.site_values import SiteValues, with_site
 from protonqa.device import Device, resolve_device
 from protonqa.errors import (
     Cancelled,
@@ -28,11 +29,13 @@ from protonqa.errors import (
 from protonqa.files.atomic import write_manifest
 from protonqa.jobs.cell import CellContext
 from protonqa.jobs.outcome import MEMORY
+from protonqa.site.reading import Site, read_site
 from protonqa.tables import TABLES_VERSION
 from protonqa.values import AnalysisResult, Finding, State
 
 #: What the runner calls in its workers.
 FUNCTION = "protonqa.app.case_run:run_case"
+COMMISSION = "protonqa.app.case_run:commission_case"
 
 
 class OutOfMemory(ProtonQAError):  # noqa: N818  told apart by its code
@@ -66,6 +69,12 @@ class CaseOrder:
     report, anonymous : bool
     timed : bool
         Whether the result says when it ran; False gives equal bytes for equal work.
+    strict : bool
+        Files that cannot be read are an error; else they are a result, as a batch needs it.
+    site : str
+        The site file; empty where there is none.
+    site_sha256 : str
+        What it must hold: a configuration that changes under a batch would mix results.
     """
 
     analysis: str
@@ -81,6 +90,9 @@ class CaseOrder:
     report: bool = False
     anonymous: bool = False
     timed: bool = False
+    strict: bool = False
+    site: str = ""
+    site_sha256: str = ""
 
     def to_plain(self) -> dict[str, Any]:
         """As parameters of a cell."""
@@ -109,20 +121,44 @@ def run_case(parameters: dict[str, Any], context: CellContext) -> dict[str, Any]
     return compute_case(_analysis(order.analysis, order.plugins), order, context)
 
 
+def commission_case(parameters: dict[str, Any], context: CellContext) -> dict[str, Any]:
+    """The acceptance test of an analysis, in this worker.
+
+    Raises
+    ------
+    Cancelled
+    """
+    order = CaseOrder.from_plain(parameters)
+    outcome = commission_analysis(
+        _analysis(order.analysis, order.plugins).analysis,
+        seed=order.seed,
+        device=device_of(order.device),
+        quick=bool(parameters["quick"]),
+        progress=context.progress,
+        cancel=context.cancelled,
+        out=context.folder,
+    )
+    return outcome_to_plain(outcome)
+
+
 def compute_case(loaded: LoadedAnalysis, order: CaseOrder, context: CellContext) -> dict[str, Any]:
     """As `run_case`, with the analysis at hand."""
     folder, device = context.folder, device_of(order.device)
     described = DescribedCase(inputs={}, found="")
+    values: Mapping[str, Any] = {}
     try:
         described = _described(loaded, order)
         params = check_params(loaded.analysis, {**order.params, **described.params, **order.own_params})
         context.progress(0.0, 1.0, "reading")
         values, findings = load_inputs(loaded.analysis.inputs, described.inputs)
+        completed = with_site(loaded.analysis, values, params, _site_of(order))
+        values = completed.values
         seed = next(one for one in (order.own_seed, described.seed, order.seed) if one is not None)
-        result = _analysed(loaded, order, values, params, findings, seed, device, context)
+        result = _analysed(loaded, order, completed, findings, seed, device, context)
     except (InputError, ModelError, NotEvaluableError) as error:
+        if order.strict:
+            raise
         # Files that cannot be used: the case has failed, and says why in a result as any other.
-        values = {}
         result = _refused(loaded, order, error)
         write_staged(folder, RESULT, result_to_json(result))
     _raise_if_transient(result)
@@ -199,8 +235,7 @@ def _described(loaded: LoadedAnalysis, order: CaseOrder) -> DescribedCase:
 def _analysed(
     loaded: LoadedAnalysis,
     order: CaseOrder,
-    values: Mapping[str, Any],
-    params: AnalysisParams,
+    completed: SiteValues,
     findings: tuple[Finding, ...],
     seed: int,
     device: Device,
@@ -208,17 +243,42 @@ def _analysed(
 ) -> AnalysisResult:
     return run_analysis(
         loaded.analysis,
-        values,
-        params,
+        completed.values,
+        completed.params,
         seed=seed,
         device=device,
         progress=context.progress,
         cancel=context.cancelled,
         out=context.folder,
         origin=loaded.origin,
-        input_findings=findings,
+        input_findings=findings + completed.findings,
+        sources=completed.sources,
         timed=order.timed,
     )
+
+
+def _site_of(order: CaseOrder) -> Site | None:
+    """The site file of the order, which must still be what it was.
+
+    Raises
+    ------
+    StoreError
+        It has changed: the computer's fault, not the case's.
+    """
+    if not order.site:
+        return None
+    site = _site(order.site)
+    if site.sha256 != order.site_sha256:
+        raise StoreError(
+            "the site file or a file it names has changed since the batch began",
+            remedy="choose another --out for the new configuration",
+        )
+    return site
+
+
+@lru_cache(maxsize=2)
+def _site(path: str) -> Site:
+    return read_site(Path(path))
 
 
 def _refused(loaded: LoadedAnalysis, order: CaseOrder, error: ProtonQAError) -> AnalysisResult:

@@ -15,6 +15,14 @@ from protonqa.values import Finding
 Paths = Mapping[str, Path | tuple[Path, ...]]
 
 
+def absolute(paths: Paths) -> dict[str, str | list[str]]:
+    """Paths as text that means the same in another process."""
+    return {
+        option: [str(one.resolve()) for one in path] if isinstance(path, tuple) else str(path.resolve())
+        for option, path in paths.items()
+    }
+
+
 def input_paths(inputs: tuple[Input, ...]) -> dict[str, tuple[str, str, str]]:
     """Options for the inputs of an analysis: option -> (input, path of its source, help).
 

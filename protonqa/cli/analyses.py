@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
-
-from cyclopts import Parameter
+from typing import Any
 
 from protonqa.cli.common import DEFAULT, Common
+from protonqa.cli.options import Enable, NoPlugins
 from protonqa.cli.task import task
 
 
 def analyses(
     *,
-    plugins: Annotated[tuple[str, ...] | None, Parameter(consume_multiple=True, negative="")] = None,
+    enable: Enable = None,
+    no_plugins: NoPlugins = False,
     common: Common = DEFAULT,
 ) -> int:
     """List the analyses, their inputs and parameters.
@@ -22,13 +22,15 @@ def analyses(
 
     Parameters
     ----------
-    plugins
+    enable
         Third-party plugins to enable, each as distribution==version.
+    no_plugins
+        Safe mode: built-in analyses only.
     """
     from protonqa.app.analyses import list_analyses
 
     with task(common) as job:
-        listed = list_analyses(plugins)
+        listed = list_analyses(() if no_plugins else enable)
     text = "\n".join(_lines(one) for one in listed["analyses"]) or "no analyses found: install protonqa as a package"
     return job.finish(listed, text=text)
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from protonqa.app.batch import BatchParams
 from protonqa.cli.batch_table import LiveTable
 from protonqa.cli.common import DEFAULT, Common
-from protonqa.cli.options import OPTIONS, completed, without
+from protonqa.cli.options import OPTIONS, Enable, NoPlugins, completed, without
 from protonqa.cli.task import task
 from protonqa.cli.values import file_values, pair_values
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from protonqa.app.batch import BatchRun
 
 _WATCH = Group("Watching a folder", sort_key=50)
-_Options: Any = without(BatchParams, "source", "params", "inputs", "plugins")
+_Options: Any = without(BatchParams, "source", "params", "inputs", "select", "plugins", "config")
 
 
 class WatchOptions(BaseModel):
@@ -40,9 +40,9 @@ def batch(
     param: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     params: Path | None = None,
     input: Annotated[tuple[str, ...], Parameter(negative="")] = (),  # noqa: A002  the name of the option
-    enable: Annotated[
-        tuple[str, ...] | None, Parameter(name=("--enable", "--plugins"), consume_multiple=True, negative="")
-    ] = None,
+    select: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    enable: Enable = None,
+    no_plugins: NoPlugins = False,
     watching: Annotated[WatchOptions, Parameter(name="*", group=_WATCH)] = WatchOptions(),  # noqa: B008  frozen
     common: Common = DEFAULT,
 ) -> int:
@@ -61,12 +61,23 @@ def batch(
         Parameters of the analysis from a YAML or JSON file.
     input
         An input that all cases share as NAME=PATH; may be repeated.
+    select
+        Which entry of a case folder is which input, as NAME=PATTERN (ct=CT_plan*); may be repeated.
     enable
         Third-party plugins to enable, each as distribution==version.
+    no_plugins
+        Safe mode: built-in analyses only.
     """
     values = {**file_values(params), **pair_values(param)}
-    inputs = {name: str(text) for name, text in pair_values(input, option="--input", plain=True).items()}
-    wanted = completed(BatchParams, options, source=source, params=values, inputs=inputs, plugins=enable)
+    wanted = completed(
+        BatchParams,
+        options,
+        source=source,
+        params=values,
+        inputs=pair_values(input, option="--input", plain=True),
+        select=pair_values(select, option="--select", plain=True),
+        plugins=() if no_plugins else enable,
+    )
     if watching.watch:
         return _watch(wanted, watching, common)
     from protonqa.app.batch import batch as run

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from protonqa.analyses.interface import Check, Commissioning
 from protonqa.cli.common import DEFAULT, Common
+from protonqa.cli.options import Enable, NoPlugins
 from protonqa.cli.storing import STORING, Storing, with_record
 from protonqa.cli.task import task
 
@@ -17,7 +18,8 @@ def commission(
     *names: str,
     out: Path,
     quick: Annotated[bool, Parameter(negative="")] = False,
-    plugins: Annotated[tuple[str, ...] | None, Parameter(consume_multiple=True, negative="")] = None,
+    enable: Enable = None,
+    no_plugins: NoPlugins = False,
     storing: Storing = STORING,
     common: Common = DEFAULT,
 ) -> int:
@@ -31,13 +33,15 @@ def commission(
         Folder of the outcome.
     quick
         Fewer histories and cases, the same limits.
-    plugins
+    enable
         Third-party plugins to enable, each as distribution==version.
+    no_plugins
+        Safe mode: built-in analyses only.
     """
-    from protonqa.app.analyses import CommissionParams
-    from protonqa.app.analyses import commission as run_commission
+    from protonqa.app.commission import CommissionParams
+    from protonqa.app.commission import commission as run_commission
 
-    params = CommissionParams(names=names, quick=quick, out=out, plugins=plugins)
+    params = CommissionParams(names=names, quick=quick, out=out, plugins=() if no_plugins else enable)
     with task(common) as job, storing.recorder() as record:
         outcome = run_commission(params, seed=common.seed, device=job.device, progress=job.progress, record=record)
     text = with_record("\n".join(_text(name, one) for name, one in outcome.outcomes.items()), record)

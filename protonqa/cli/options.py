@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 from pydantic import BaseModel, create_model
 
 SchemaT = TypeVar("SchemaT", bound=BaseModel)
 
+#: ``--enable``, and ``--plugins`` as it was called first.
+Enable = Annotated[
+    tuple[str, ...] | None, Parameter(name=("--enable", "--plugins"), consume_multiple=True, negative="")
+]
+NoPlugins = Annotated[bool, Parameter(negative="")]
 #: One option for each field; lists get no ``--empty-...`` beside them.
 OPTIONS = Parameter(name="*", negative_iterable=(), consume_multiple=True)
 

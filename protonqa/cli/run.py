@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
 from cyclopts import App, Group, Parameter
 from pydantic import BaseModel, Field, create_model
-from pydantic.fields import FieldInfo
 
 from protonqa.analyses.interface import Analysis, AnalysisParams
 from protonqa.cli.common import DEFAULT, Common
@@ -17,12 +15,40 @@ from protonqa.cli.frame import invoke
 from protonqa.cli.result_text import result_text
 from protonqa.cli.storing import STORING, Storing, with_record
 from protonqa.cli.task import task
+from protonqa.cli.values import file_values, pair_values
 from protonqa.errors import InputError, PluginError
 
 _RESERVED = frozenset(
-    {"out", "param", "params", "report", "anonymous", "plugins", "json", "device", "seed", "progress", "store", "label"}
+    {
+        "out",
+        "param",
+        "params",
+        "report",
+        "anonymous",
+        "plugins",
+        "enable",
+        "json",
+        "device",
+        "seed",
+        "progress",
+        "store",
+    }
+    | {"label", "config", "isolate", "deadline_s", "memory_mib"}
 )
 _INPUTS, _PARAMETERS = Group("Inputs", sort_key=1), Group("Parameters of the analysis", sort_key=2)
+_ENABLE = ("--enable", "--plugins")
+
+
+class ApartOptions(BaseModel):
+    """Running in a process of its own."""
+
+    isolate: bool | None = Field(None, description="Run in a worker process; by default third-party analyses do.")
+    deadline_s: float | None = Field(None, gt=0, description="End a run in a worker process after so long, s.")
+    memory_mib: int | None = Field(None, ge=64, description="Memory that a worker process may take, MiB.")
+
+
+_TOGETHER = ApartOptions()
+_APART = Group("Worker process", sort_key=80)
 
 
 def run(
@@ -42,7 +68,7 @@ def run(
         return invoke(_overview(), ["--help"])
     if name.startswith("-"):
         raise InputError("the name of the analysis comes first", expected="protonqa run NAME ...")
-    analysis = load_analysis(name, _plugins(tokens)).analysis
+    analysis = load_analysis(name, _allowed(tokens)).analysis
     return invoke(_app_of(analysis), list(tokens))
 
 
@@ -67,11 +93,22 @@ def _overview() -> App:
     return app
 
 
-def _plugins(tokens: tuple[str, ...]) -> tuple[str, ...] | None:
-    """``--plugins`` decides which analysis exists, so it is looked for before the options are known."""
+def _allowed(tokens: tuple[str, ...]) -> tuple[str, ...]:
+    """Which third-party analyses may run: asked before the options are known, because they depend on the answer."""
+    from protonqa.app.plugins import allowed_plugins
+    from protonqa.site.reading import current_site
+
+    config = _words_of(tokens, ("--config",))
+    named = _words_of(tokens, _ENABLE)
+    given = () if "--no-plugins" in tokens else named
+    return allowed_plugins(given, current_site(Path(config[0]) if config else None))
+
+
+def _words_of(tokens: tuple[str, ...], options: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The values of an option among tokens that were not parsed yet; None where it is absent."""
     for index, word in enumerate(tokens):
         option, equals, value = word.partition("=")
-        if option != "--plugins":
+        if option not in options:
             continue
         if equals:
             return (value,)
@@ -83,6 +120,7 @@ def _plugins(tokens: tuple[str, ...]) -> tuple[str, ...] | None:
 
 def _app_of(analysis: Analysis) -> App:
     """An application with one command, whose options are the inputs and parameters of `analysis`."""
+    _check_parameters(analysis)
     inputs, options = _input_options(analysis), _parameter_options(analysis.Params)
 
     def command(
@@ -94,12 +132,23 @@ def _app_of(analysis: Analysis) -> App:
         params: Path | None = None,
         report: bool = True,
         anonymous: bool = False,
-        plugins: tuple[str, ...] | None = None,
+        enable: tuple[str, ...] | None = None,
+        no_plugins: bool = False,
+        apart: ApartOptions = _TOGETHER,
         storing: Storing = STORING,
         common: Common = DEFAULT,
     ) -> int:
-        values = {**_file_values(params), **_pair_values(param), **_given(options)}
-        return _execute(analysis.name, _given(inputs), values, out, report, anonymous, plugins, storing, common)
+        wanted = {
+            "name": analysis.name,
+            "inputs": _given(inputs),
+            "params": {**file_values(params), **pair_values(param), **_given(options)},
+            "out": out,
+            "report": report,
+            "anonymous": anonymous,
+            "plugins": () if no_plugins else enable,
+            **apart.model_dump(),
+        }
+        return _execute(wanted, out, storing, common)
 
     command.__doc__ = f"{analysis.title}, version {analysis.version}."
     command.__annotations__ = {
@@ -110,10 +159,17 @@ def _app_of(analysis: Analysis) -> App:
         "params": Annotated[Path | None, Parameter(help="Parameters from a YAML or JSON file.")],
         "report": Annotated[bool, Parameter(help="Write report.pdf and report.html.")],
         "anonymous": Annotated[bool, Parameter(help="Withhold identity and dates in the report.", negative="")],
-        "plugins": Annotated[
+        "enable": Annotated[
             tuple[str, ...] | None,
-            Parameter(help="Plugins to enable, each as distribution==version.", consume_multiple=True, negative=""),
+            Parameter(
+                name=_ENABLE,
+                help="Plugins to enable, each as distribution==version.",
+                consume_multiple=True,
+                negative="",
+            ),
         ],
+        "no_plugins": Annotated[bool, Parameter(negative="", help="Safe mode: built-in analyses only.")],
+        "apart": Annotated[ApartOptions, Parameter(name="*", group=_APART)],
         "storing": Storing,
         "common": Common,
         "return": int,
@@ -133,24 +189,12 @@ def _given(model: BaseModel | None) -> dict[str, Any]:
     return {} if model is None else {name: getattr(model, name) for name in sorted(model.model_fields_set)}
 
 
-def _execute(
-    name: str,
-    paths: Mapping[str, Path],
-    values: Mapping[str, Any],
-    out: Path,
-    report: bool,
-    anonymous: bool,
-    plugins: tuple[str, ...] | None,
-    storing: Storing,
-    common: Common,
-) -> int:
+def _execute(wanted: Mapping[str, Any], out: Path, storing: Storing, common: Common) -> int:
     from protonqa.app.analyses import RunParams
     from protonqa.app.analyses import run as run_analysis
     from protonqa.app.results import run_to_plain
 
-    params = RunParams(
-        name=name, inputs=paths, params=values, out=out, report=report, anonymous=anonymous, plugins=plugins
-    )
+    params = RunParams(**wanted)
     with task(common) as job, storing.recorder() as record:
         result = run_analysis(params, seed=common.seed, device=job.device, progress=job.progress, record=record)
     plain = {**run_to_plain(result), **record.to_plain()}
@@ -160,60 +204,38 @@ def _execute(
 def _input_options(analysis: Analysis) -> Any:
     from protonqa.app.inputs import input_paths
 
+    several = {one.name for one in analysis.inputs if one.many}
     fields: dict[str, Any] = {}
-    for option, (_, _, text) in input_paths(analysis.inputs).items():
+    for option, (name, _, text) in input_paths(analysis.inputs).items():
         _check_free(option, analysis)
-        fields[option] = (Path | None, Field(None, description=text))
+        if name in several:
+            kind: Any = Annotated[tuple[Path, ...] | None, Parameter(consume_multiple=True, negative="")]
+            fields[option] = (kind, Field(None, description=f"{text}; one or more"))
+        else:
+            fields[option] = (Path | None, Field(None, description=text))
     return create_model("Inputs", **fields)
 
 
 def _parameter_options(schema: type[AnalysisParams]) -> Any:
     """The schema with every field optional, since a value may also come from a file; bounds are checked later."""
+    from protonqa.cli.parameter_help import parameter_help
+
+    texts = parameter_help(schema)
     fields: dict[str, Any] = {}
     for name, field in schema.model_fields.items():
         optional: Any = Optional[field.annotation]  # noqa: UP045
-        annotated = Annotated[optional, Parameter(show_default=False)]
-        fields[name] = (annotated, Field(None, description=_help_text(name, field)))
+        annotated = Annotated[optional, Parameter(show_default=False, negative_iterable=())]
+        fields[name] = (annotated, Field(None, description=texts[name]))
     return create_model("Options", **fields)
 
 
-def _help_text(name: str, field: FieldInfo) -> str:
-    title = field.title or name.replace("_", " ")
-    text = f"{title}. {field.description}" if field.description else title
-    extra = field.json_schema_extra
-    unit = f" {extra['unit']}" if isinstance(extra, Mapping) and extra.get("unit") else ""
-    if field.is_required():
-        return f"{text} [required]"
-    default = field.get_default(call_default_factory=False)
-    return text if default is None else f"{text} [default: {default}{unit}]"
+def _check_parameters(analysis: Analysis) -> None:
+    """A parameter that bears the name of an option of ours could not be given."""
+    for name in analysis.Params.model_fields:
+        if name in _RESERVED:
+            raise PluginError(f"a parameter of analysis {analysis.name} has the name of another option", got=name)
 
 
 def _check_free(option: str, analysis: Analysis) -> None:
     if option in _RESERVED or option in analysis.Params.model_fields:
         raise PluginError(f"an input of analysis {analysis.name} has the name of another option", got=option)
-
-
-def _pair_values(pairs: tuple[str, ...]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not (equals and name.strip()):
-            raise InputError("--param is not a pair", got=repr(pair[:40]), expected="NAME=VALUE")
-        values[name.strip().replace("-", "_")] = _value(text)
-    return values
-
-
-def _value(text: str) -> Any:
-    """JSON where it is JSON (numbers, lists, true, null), else the text itself; the schema converts the rest."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _file_values(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    from protonqa.app.param_file import read_param_file
-
-    return read_param_file(path)

@@ -1,5 +1,7 @@
 """An analysis for the tests of batches: what it does stands in the text of the case. Copied into a site of its own."""
 
+import os
+import signal
 import sys
 import time
 
@@ -44,6 +46,8 @@ class Probe:
         )
 
     def commission(self, context):
+        if os.environ.get("PROBE_ACCEPTANCE") == "dies":
+            _dies(context)
         return Commissioning(checks=(Check(name="length", value=5.0, unit="mm", limit=5.0),))
 
 
@@ -77,9 +81,6 @@ def _schema(context):
 
 
 def _dies(context):
-    import os
-    import signal
-
     os.kill(os.getpid(), signal.SIGKILL)
 
 

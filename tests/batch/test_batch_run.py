@@ -156,7 +156,7 @@ def test_a_batch_file_gives_cases_parameters_and_seeds(probe, cases, tmp_path):
         ("cases:\n  - {nam: a, folder: b}\n", r"unknown key 'nam' in cases\[1\] \(line 2.*did you mean 'name'"),
         ("cases:\n  - {folder: b, seed: -1}\n", r"cases\[1\] seed is wrong \(line 2"),
         ("analysis: probe\n", "names no cases"),
-        ("cases: [{name: a}]\n", "case 1 of the batch file names no files"),
+        ("cases: [{name: a}]\n", "case 1 of the batch file says nothing"),
         ("cases: [{inputs: {text: a}}]\n", "case 1 of the batch file has no name"),
         ("analysis: other\nfolder: cases\n", "names another analysis"),
         ("cases: [{name: a, folder: x}, {name: A, folder: y}]\n", "the same name"),
