@@ -160,7 +160,8 @@ def test_document_shows_only_commands_and_options_that_exist(path):
         if command not in {one.name for one in COMMANDS}:
             wrong.append(command)
         elif command not in own_help:
-            known = {name for one in app[command].assemble_argument_collection() for name in one.names}
+            pages = [app[command], *(app[command][name] for name in app[command] if not name.startswith("-"))]
+            known = {name for page in pages for one in page.assemble_argument_collection() for name in one.names}
             wrong += [f"{command} {option}" for option in sorted(options - known)]
     assert wrong == []
 

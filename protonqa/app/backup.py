@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from protonqa.app.history import opened_store
-from protonqa.errors import InputError
+from protonqa.app.history import opened_store, switched_off
+from protonqa.app.store_address import store_address
 from protonqa.store import open_store
 from protonqa.store.backups import backup_folder, backups_of, find_backup, restore_file, snapshot
 from protonqa.store.checking import check_store
-from protonqa.store.location import configured_address, data_folder, file_of, is_file, store_url
+from protonqa.store.location import data_folder, file_of, is_file, store_url
 from protonqa.store.reading import count_results
 from protonqa.store.schema import SCHEMA_HEAD
 from protonqa.store.transfer import transfer
@@ -94,9 +94,9 @@ def restore(name: str) -> RestoreOutcome:
     StoreError
         The backup is damaged, the store is in use, or the server's database is not empty; nothing was changed.
     """
-    address = configured_address()
+    address = store_address()
     if address is None:
-        raise InputError("the results store is switched off", remedy="unset PROTONQA_STORE")
+        raise switched_off()
     url = store_url(address)
     database = file_of(url) if is_file(url) else data_folder() / "server.sqlite"
     backup = find_backup(database, name)
@@ -116,9 +116,9 @@ def list_backups() -> list[Path]:
     ------
     InputError
     """
-    address = configured_address()
+    address = store_address()
     if address is None:
-        raise InputError("the results store is switched off", remedy="unset PROTONQA_STORE")
+        raise switched_off()
     url = store_url(address)
     return backups_of(file_of(url) if is_file(url) else data_folder() / "server.sqlite")
 
@@ -135,14 +135,14 @@ def check() -> StoreCheck:
 
 
 def upgrade() -> str:
-    """Bring a shared database to the format of this version; returns the format.
+    """Bring a database to the format of this version, or make its tables; returns the format.
 
     Raises
     ------
     InputError, StoreError
     """
-    address = configured_address()
+    address = store_address()
     if address is None:
-        raise InputError("the results store is switched off", remedy="unset PROTONQA_STORE")
-    with open_store(address, create=False, migrate=True):
+        raise switched_off()
+    with open_store(address, migrate=True):
         return SCHEMA_HEAD

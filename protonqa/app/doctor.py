@@ -37,6 +37,10 @@ REQUIRED = (
     "matplotlib",
     "reportlab",
     "jinja2",
+    "SQLAlchemy",
+    "alembic",
+    "platformdirs",
+    "pyarrow",
 )
 #: Distribution -> what it is for.
 OPTIONAL = {
@@ -44,6 +48,7 @@ OPTIONAL = {
     "pyqtgraph": "the window (extra gui)",
     "numba-cuda": "Monte Carlo on a GPU (extra cuda)",
     "distributed": "a cluster (extra cluster)",
+    "psycopg": "a results store on PostgreSQL (extra postgres)",
 }
 _LEAST_MEMORY_GIB = 4.0
 _LEAST_FREE_GIB = 2.0
@@ -100,6 +105,7 @@ def examine(device: Device, *, out: Path | None = None) -> DoctorReport:
         *(_library_probe(name, version, required=False) for name, version in optional.items()),
         _qt_probe(),
         _database_probe(),
+        _store_probe(),
         _tables_probe(),
         _analyses_probe(),
         *_write_probes(out),
@@ -185,12 +191,28 @@ def _database_probe() -> Probe:
     except sqlite3.Error as error:
         return Probe(name="database", state="failed", detail=f"SQLite fails: {type(error).__name__}")
     state = "ok" if value == 42 else "failed"
-    shared = [name for name in ("sqlalchemy", "psycopg") if find_spec(name) is not None]
-    return Probe(
-        name="database",
-        state=state,
-        detail=f"SQLite {sqlite3.sqlite_version}" + (f", {', '.join(shared)}" if shared else ""),
-    )
+    return Probe(name="database", state=state, detail=f"SQLite {sqlite3.sqlite_version}")
+
+
+def _store_probe() -> Probe:
+    """The results store as configured; one that does not exist yet is not made here."""
+    from protonqa.app.store_address import store_address
+    from protonqa.store import open_store
+    from protonqa.store.location import file_of, is_file, store_url
+    from protonqa.store.reading import count_results
+
+    name = "results store"
+    try:
+        address = store_address()
+        if address is None:
+            return Probe(name=name, state="missing", detail="switched off")
+        url = store_url(address)
+        if is_file(url) and not file_of(url).exists():
+            return Probe(name=name, state="ok", detail="none yet; the first result makes it")
+        with open_store(address, create=False, patience_s=5.0) as store:
+            return Probe(name=name, state="ok", detail=f"{store.spoken}, {count_results(store)} results")
+    except ProtonQAError as error:
+        return Probe(name=name, state="warning", detail=error.line())
 
 
 def _tables_probe() -> Probe:

@@ -13,10 +13,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from protonqa.app.moments import moment
+from protonqa.app.store_address import store_address
 from protonqa.errors import InputError
 from protonqa.store import Comparison, HistoryFilter, ResultRow, Store, open_store
 from protonqa.store.comparison import compare
-from protonqa.store.location import configured_address, data_folder
+from protonqa.store.location import data_folder
 from protonqa.store.reading import commissionings, find_result, history, load_result, stored_result
 from protonqa.store.values import AMENDMENTS, CommissioningRow, StoredAs, StoredResult
 from protonqa.store.writing import amend
@@ -75,6 +76,13 @@ class HistoryList:
         return {"results": [row_to_plain(row) for row in self.rows], "more": self.more}
 
 
+def switched_off() -> InputError:
+    """The error of a command that needs the store."""
+    return InputError(
+        "the results store is switched off", remedy="name another in PROTONQA_STORE, or change the site file"
+    )
+
+
 @contextmanager
 def opened_store(*, create: bool = False) -> Iterator[Store]:
     """The configured store.
@@ -86,9 +94,9 @@ def opened_store(*, create: bool = False) -> Iterator[Store]:
     StoreError
         There is none yet, or it cannot be used.
     """
-    address = configured_address()
+    address = store_address()
     if address is None:
-        raise InputError("the results store is switched off", remedy="unset PROTONQA_STORE")
+        raise switched_off()
     with open_store(address, create=create) as store:
         yield store
 

@@ -153,14 +153,14 @@ def open_recorder(*, wanted: bool | None = None, labels: Iterable[str] = ()) -> 
         if given:
             parse_labels(given)
         return Recorder()
+    from protonqa.app.store_address import store_address
     from protonqa.store import open_store
-    from protonqa.store.location import configured_address
 
     known = parse_labels(given)
-    address = configured_address()
+    address = store_address()
     if address is None:
         if wanted:
-            raise InputError("the results store is switched off", remedy="unset PROTONQA_STORE or leave out --store")
+            raise InputError("the results store is switched off", remedy="leave out --store, or name a store")
         return Recorder(labels=known)
     try:
         store = open_store(address)
@@ -264,7 +264,24 @@ def _labels(given: Labels | None, result: AnalysisResult, values: Mapping[str, A
         labels = replace(labels, patient=_pseudonym(values))
     if not labels.field and len(result.parts) == 1:
         labels = replace(labels, field=field_name(result.parts[0])[:200])
+    if not labels.machine:
+        labels = replace(labels, machine=_machine(result, values))
     return labels
+
+
+def _machine(result: AnalysisResult, values: Mapping[str, Any]) -> str:
+    """The machine of the beams that were looked at, by the name the site file gives it, else as the plan has it."""
+    from protonqa.site.choice import machine
+    from protonqa.site.reading import current_site
+
+    plan = next((one.plan for one in values.values() if isinstance(one, Case) and one.plan is not None), None)
+    if plan is None:
+        return ""
+    numbers = {part.value("beam") for part in result.parts}
+    names = {beam.machine for beam in plan.beams if not numbers or float(beam.number) in numbers}
+    site = current_site()
+    known = machine(site, plan) if site is not None else None
+    return known.value.name if known is not None else names.pop()[:200] if len(names) == 1 else ""
 
 
 def _pseudonym(values: Mapping[str, Any]) -> str:

@@ -268,7 +268,7 @@ def check(*, common: Common = DEFAULT) -> int:
 
 @app.command
 def upgrade(*, common: Common = DEFAULT) -> int:
-    """Bring a shared database to the format of this version; make a backup first."""
+    """Make the tables of a shared database, or bring them to the format of this version; make a backup first."""
     from protonqa.app.backup import upgrade as bring_up
 
     with task(common) as job:

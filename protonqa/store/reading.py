@@ -120,19 +120,20 @@ def find_result(store: Store, reference: str | int) -> int:
     StoreError
     """
     text = str(reference).strip().lower().removeprefix("#")
-    rows = schema.result
-    if text.isdecimal() and len(text) <= 12:
-        query = select(rows.c.id).where(rows.c.id == int(text))
-    elif len(text) >= _SHORTEST_UID and all(one in "0123456789abcdef" for one in text):
-        query = select(rows.c.id).where(rows.c.uid.startswith(text)).limit(2)
-    else:
+    is_number = text.isdecimal() and len(text) <= 12
+    is_uid = len(text) >= _SHORTEST_UID and set(text) <= set("0123456789abcdef")
+    if not (is_number or is_uid):
         raise InputError(
             "this is not the number or identifier of a result",
             got=repr(text[:40]),
             expected=f"a number, or {_SHORTEST_UID} or more hexadecimal digits",
         )
+    rows = schema.result
     with store.reading() as reader:
-        found = reader.execute(query).scalars().all()
+        found = reader.execute(select(rows.c.id).where(rows.c.id == int(text))).scalars().all() if is_number else ()
+        if is_uid and not found:
+            # An identifier may begin with decimal digits alone.
+            found = reader.execute(select(rows.c.id).where(rows.c.uid.startswith(text)).limit(2)).scalars().all()
     if len(found) != 1:
         raise InputError(
             "there is no such result" if not found else "several results begin like this",

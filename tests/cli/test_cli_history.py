@@ -57,7 +57,8 @@ def test_a_store_switched_off_is_respected(run, inside, own_store, monkeypatch):
     assert run().json()["stored"] is None
     assert not own_store.parent.exists()
     done = inside("history")
-    assert (done.code, done.error) == (2, "error[INPUT]: the results store is switched off, unset PROTONQA_STORE")
+    assert done.code == 2
+    assert done.error.startswith("error[INPUT]: the results store is switched off")
     assert run("--store").error.startswith("error[INPUT]: the results store is switched off")
 
 
@@ -261,3 +262,64 @@ def test_json_lines_stay_one_line(run, inside):
     assert run("--label", "machine=G1").code == 0
     for words in (("history",), ("history", "show", "1"), ("history", "compare", "1", "1"), ("history", "check")):
         json.dumps(inside(*words, "--json").json())
+
+
+def site_file(folder, monkeypatch, text):
+    folder.mkdir(exist_ok=True)
+    (folder / "site.yaml").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("PROTONQA_CONFIG", str(folder / "site.yaml"))
+
+
+def test_the_site_file_names_the_store_and_the_environment_goes_before_it(
+    run, inside, tmp_path, monkeypatch, own_store
+):
+    site_file(tmp_path / "clinic", monkeypatch, "store: {url: kept/results.sqlite}\n")
+    assert run().json()["stored"]["number"] == 1
+    assert (tmp_path / "clinic" / "kept" / "results.sqlite").exists()
+    assert not own_store.exists()
+    assert len(inside("history", "--json").json()["results"]) == 1
+    monkeypatch.setenv("PROTONQA_STORE", str(own_store))
+    assert inside("history").error.startswith("error[STORE]: there is no results database yet")
+    monkeypatch.delenv("PROTONQA_STORE")
+    site_file(tmp_path / "clinic", monkeypatch, "store: {url: off}\n".replace("off", "'off'"))
+    assert run().json()["stored"] is None
+
+
+def test_machine_and_field_come_from_the_plan(tmp_path, monkeypatch):
+    from protonqa.app.recording import _labels
+
+    site_file(tmp_path / "clinic", monkeypatch, "machines:\n  - {name: Gantry 1, treatment_machine: GTR1}\n")
+    result = AnalysisResult(
+        analysis="range-verification",
+        version="1",
+        state=State.PASS,
+        parts=(
+            AnalysisResult(
+                analysis="range-verification",
+                version="1",
+                state=State.PASS,
+                measurements={"beam": Measurement(name="beam", value=2.0, unit="")},
+            ),
+        ),
+    )
+
+    def of(machine):
+        return _labels(None, result, {"case": case_with(machine)})
+
+    assert (of("GTR1").machine, of("GTR1").field) == ("Gantry 1", "beam 2")
+    assert of("GTR9").machine == "GTR9"
+    assert of("").machine == ""
+
+
+def case_with(machine):
+    import numpy as np
+
+    from protonqa.values import Beam, IonPlan
+
+    grid = Grid(shape=(2, 2, 2), spacing_mm=(1, 1, 1), origin_mm=(0, 0, 0))
+    ct = Volume(grid=grid, array=np.zeros(grid.shape), unit="HU")
+    beams = tuple(
+        Beam(number=n, name="", gantry_deg=0, couch_deg=0, isocenter_mm=(0, 0, 0), layers=(), machine=machine)
+        for n in (1, 2)
+    )
+    return Case(ct=ct, ct_info=SeriesInfo(modality="CT"), plan=IonPlan(patient_position="HFS", beams=beams))
