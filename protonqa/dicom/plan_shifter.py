@@ -1,7 +1,8 @@
 """The range shifter of a scanned beam from its control points.
 
 The beam names its shifters; control points say which is in, how thick it is in water and where it stands. A setting
-holds until a later control point changes it. One slab that stays in place is what protonqa simulates; all else is a reason.
+holds until a later control point changes it. One slab that stays in place is what protonqa simulates; all else is a
+reason.
 """
 
 from __future__ import annotations

@@ -64,9 +64,9 @@ def test_an_empty_pet_is_not_evaluable(scene):
     assert "0 voxels" in result.reason
 
 
-def test_a_beam_with_a_range_shifter_is_not_evaluable(scene):
+def test_a_beam_whose_range_shifter_changes_is_not_evaluable(scene):
     ct, plan, pet = scene
-    beam = replace(plan.beams[0], range_shifters=("RS",), unsupported=("range shifter RS",))
+    beam = replace(plan.beams[0], unsupported=("range shifter RS changes",))
     result = run(case_of(ct, replace(plan, beams=(beam,)), pet))
     assert result.state is State.NOT_EVALUABLE
     assert "range shifter" in result.reason
