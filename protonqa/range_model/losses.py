@@ -105,7 +105,8 @@ def total_loss(
     trust = target.valid * (1.0 - (1.0 - config.mixed_weight) * target.mixed)
     if config.focus > 0:
         trust = trust * _focus(output, trust, config.focus)
-    range_part = (huber * trust).sum() / count
+    # Beyond its bend the loss grows by 1 per mm, wherever the bend is.
+    range_part = (huber * trust).sum() / count / min(config.huber_mm, 1.0)
     spread_part = (_spread_loss(-error.detach(), output, config) * target.valid).sum() / count
     gap = (dose - target.dose).abs() / (target.dose + config.dose_floor)
     dose_part = (gap * target.dose_weight).sum() / target.dose_weight.sum().clamp(min=1.0)

@@ -23,6 +23,7 @@ from protonqa.range_model.evaluate import evaluate
 from protonqa.range_model.following import edge_following
 from protonqa.range_model.model_file import RangeModel, describe_tensors, model_tensors, save_model, serialise
 from protonqa.range_model.network import RangeNetwork
+from protonqa.range_model.plain_rays import plain_rays
 from protonqa.range_model.predict import torch_threads
 from protonqa.range_model.scenarios import NAMED_SCENARIOS, ScenarioConfig
 from protonqa.range_model.training import Progress, Stop, TrainConfig, train_member, trained_network
@@ -84,8 +85,10 @@ def train_model(
     if threads < 1 or workers < 1:
         raise InputError("threads and workers are not positive", got=f"{threads} and {workers}", expected="1 or more")
     split = split_of(table, seed=config.seed, calibrate=config.calibrate_share, test=config.test_share)
-    total = config.epochs * config.model.members + len(scenarios)
-    states = _train_members(config, table, split, folder, start, threads, workers, _Counter(total, progress), stop)
+    total = config.all_epochs * config.model.members + len(scenarios)
+    plain = _plain(config, table, split, stop)
+    counter = _Counter(total, progress)
+    states = _train_members(config, table, split, plain, folder, start, threads, workers, counter, stop)
     members = tuple(trained_network(config, state) for state in states)
     with torch_threads(threads):
         model = _finish(config, table, split, members, states, dict(recipe or {}))
@@ -98,6 +101,16 @@ def train_model(
     model = RangeModel(members=model.members, score=model.score, card=card)
     save_model(folder, model)
     return model
+
+
+def _plain(config: TrainConfig, table: RayTable, split: Split, stop: Stop | None) -> RayTable | None:
+    """Rays of the pre-training in the columns that are trained on: columns of test and calibration stay unseen."""
+    if not config.pretraining.rays:
+        return None
+    with torch_threads(1):
+        return plain_rays(
+            table, split.train, rays=config.pretraining.rays, seed=config.seed, cancelled=stop or (lambda: False)
+        )
 
 
 class _Counter:
@@ -119,6 +132,7 @@ def _train_members(
     config: TrainConfig,
     table: RayTable,
     split: Split,
+    plain: RayTable | None,
     folder: Path,
     start: RangeModel | None,
     threads: int,
@@ -145,6 +159,7 @@ def _train_members(
                     member,
                     folder / CHECKPOINTS,
                     start=None if start is None else start.members[member],
+                    plain=plain,
                     progress=lambda done, text: counter.report(member, done, text),
                     stop=stopped,
                     budget_s=budget,
@@ -186,7 +201,7 @@ def _finish(
     calibrated = calibrate(members, table, split, config, limits)
     named = model_tensors(members, calibrated.score)
     content = serialise(named)
-    complete = all(state.epoch >= config.epochs for state in states)
+    complete = all(state.epoch >= config.all_epochs for state in states)
     failures = _FAILURES if complete else (*_FAILURES, "Training was stopped by its time budget before the last epoch.")
     card = ModelCard(
         name=config.name,

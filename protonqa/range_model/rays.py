@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from protonqa.errors import InputError
-from protonqa.physics.materials import rsp_from_hu
+from protonqa.physics.rsp import rsp_from_hu
 from protonqa.values import ProfileSet
 
 #: Working grid: 1 mm bins, long enough for 230 MeV (330 mm in water) in fat and a fall-off behind it.

@@ -13,7 +13,8 @@ from protonqa.geometry.frames import BeamFrame, beam_frame
 from protonqa.geometry.resample import bev_grid, resample, sample_lines
 from protonqa.montecarlo.medium import Medium, medium_from_hu
 from protonqa.phantom.treatments import PATIENT_POSITION, draw_fitting_treatment, water_depths_mm
-from protonqa.physics.materials import rsp_from_hu, schneider_bin, schneider_materials
+from protonqa.physics.materials import schneider_bin, schneider_materials
+from protonqa.physics.rsp import material_rsp, rsp_from_hu
 from protonqa.range_model.beam_draws import RANGE_HIGH_MM, RANGE_LOW_MM, BeamDraw
 from protonqa.range_model.patients import AIR_HU, Patient
 from protonqa.values import Grid, Volume
@@ -173,7 +174,7 @@ def delivered_medium(ct: Volume, draw: BeamDraw) -> Medium:
 
 @cache
 def _mass_ratios() -> NDArray[np.float64]:
-    return np.array([m.rsp / m.density_g_per_cm3 for m in schneider_materials()])
+    return np.array([material_rsp(m) / m.density_g_per_cm3 for m in schneider_materials()])
 
 
 def _wepl_spread(rsp: Floats32, step_mm: float) -> Floats32:

@@ -10,6 +10,7 @@ import difflib
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,20 @@ Progress = Callable[[int, int, str], object]
 Stop = Callable[[], bool]
 
 #: First number of the seed of each use of random numbers.
-TRAINING, MONITOR, CALIBRATION, TEST, LINES, SCALING = range(6)
+TRAINING, MONITOR, CALIBRATION, TEST, LINES, SCALING, TIMING = range(7)
 _MONITOR_RAYS = 256
 _SCALING_RAYS = 2048
+
+
+class PretrainingConfig(Settings):
+    """Training on rays of the straight-ahead model first (`plain_rays`); no rays, no pre-training."""
+
+    rays: int = Field(0, ge=0, le=1_000_000)
+    epochs: int = Field(10, ge=1, le=10_000)
+    passes: int = Field(1, ge=1, le=10_000)
+    learning_rate: float = Field(2e-3, gt=0.0, le=1.0)
+    #: Share of the batches of the training proper that still come from these rays.
+    replay_share: float = Field(0.3, ge=0.0, lt=1.0)
 
 
 class TrainConfig(Settings):
@@ -49,7 +61,10 @@ class TrainConfig(Settings):
     model: ModelConfig = ModelConfig()
     scenarios: ScenarioConfig = ScenarioConfig()
     loss: LossConfig = LossConfig()
+    pretraining: PretrainingConfig = PretrainingConfig()
     epochs: int = Field(40, ge=1, le=10_000)
+    #: Times that an epoch goes over the training rays: a checkpoint and a look at the error come once an epoch.
+    passes: int = Field(1, ge=1, le=10_000)
     batch: int = Field(64, ge=1, le=65_536)
     learning_rate: float = Field(3e-3, gt=0.0, le=1.0)
     weight_decay: float = Field(1e-4, ge=0.0, le=1.0)
@@ -71,6 +86,11 @@ class TrainConfig(Settings):
     flagged_share: float = Field(0.94, gt=0.0, lt=1.0)
     #: Training stops at the end of the epoch that passes it; the card then says so. None is no bound.
     time_budget_s: float | None = Field(None, gt=0.0)
+
+    @property
+    def all_epochs(self) -> int:
+        """Epochs of a member, pre-training included."""
+        return self.epochs + (self.pretraining.epochs if self.pretraining.rays else 0)
 
     def identity(self) -> str:
         """Hash of everything that decides the weights; the time budget does not."""
@@ -118,6 +138,7 @@ def train_member(
     folder: Path,
     *,
     start: RangeNetwork | None = None,
+    plain: RayTable | None = None,
     progress: Callable[[int, str], object] | None = None,
     stop: Stop | None = None,
     budget_s: float | None = None,
@@ -128,6 +149,8 @@ def train_member(
     ----------
     start : RangeNetwork or None
         Weights to begin with (fine-tuning); None draws them from the seed.
+    plain : RayTable or None
+        Rays of the pre-training, where the config asks for one.
     progress : callable(epochs done, text)
     stop : callable
         Asked before every batch; True raises Cancelled, the last checkpoint stays.
@@ -153,11 +176,12 @@ def train_member(
     optimiser = _optimiser(network, config)
     state.restore(optimiser)
     spent_s = state.spent_s
-    for epoch in range(state.epoch, config.epochs):
+    for epoch in range(state.epoch, config.all_epochs):
         if budget_s is not None and spent_s >= budget_s:
             break
         began = time.perf_counter()
-        means = _epoch(network, averaged, optimiser, config, table, split.train, (member, epoch), stop)
+        steps = _plan_epoch(config, table, split.train, plain, member, epoch)
+        means = _epoch(network, averaged, optimiser, config, steps, (member, epoch), stop)
         means["monitor_mae_mm"] = _monitor(config, table, split, averaged)
         spent_s += time.perf_counter() - began
         history = [*state.history, {"epoch": float(epoch + 1), **means}]
@@ -167,6 +191,17 @@ def train_member(
         if progress is not None:
             progress(epoch + 1, f"member {member + 1}: {means['monitor_mae_mm']:.2f} mm")
     return state
+
+
+def time_step(config: TrainConfig, table: RayTable, split: Split, *, steps: int) -> float:
+    """Seconds of one training step, mean of `steps` on a network that is thrown away."""
+    network = _new(config, 0).train()
+    optimiser = _optimiser(network, config)
+    rng = np.random.default_rng([config.seed, TIMING])
+    began = time.perf_counter()
+    for _ in range(steps):
+        _step(network, optimiser, config, table, rng.choice(split.train, config.batch), rng)
+    return (time.perf_counter() - began) / steps
 
 
 def schedule(step: int, total: int, warmup_share: float) -> float:
@@ -213,34 +248,71 @@ def _optimiser(network: RangeNetwork, config: TrainConfig) -> torch.optim.AdamW:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Steps:
+    """What an epoch goes over: a table and its rows a step, and where its steps lie in their schedule."""
+
+    batches: list[tuple[RayTable, NDArray[np.int64]]]
+    learning_rate: float
+    first: int
+    total: int
+
+
+def _plan_epoch(
+    config: TrainConfig, table: RayTable, train: NDArray[np.int64], plain: RayTable | None, member: int, epoch: int
+) -> _Steps:
+    """Passes over the rays, each in an order of its own; pre-training and training have a schedule each."""
+    shuffle = np.random.default_rng([config.seed, TRAINING, member, epoch])
+    own = config.pretraining
+    before = own.epochs if own.rays else 0
+    if epoch < before:
+        if plain is None:
+            raise InputError("pre-training has no rays", remedy="give the rays of the straight-ahead model")
+        batches = _batches(plain, np.arange(len(plain)), own.passes, config.batch, shuffle)
+        rate, first, total = own.learning_rate, epoch * len(batches), before * len(batches)
+        return _Steps(batches=batches, learning_rate=rate, first=first, total=total)
+    batches = _batches(table, train, config.passes, config.batch, shuffle)
+    if plain is not None and own.rays and own.replay_share > 0:
+        more = round(len(batches) * own.replay_share / (1.0 - own.replay_share))
+        size = min(config.batch, len(plain))
+        batches += [(plain, shuffle.choice(len(plain), size, replace=False)) for _ in range(more)]
+        batches = [batches[i] for i in shuffle.permutation(len(batches))]
+    first, total = (epoch - before) * len(batches), config.epochs * len(batches)
+    return _Steps(batches=batches, learning_rate=config.learning_rate, first=first, total=total)
+
+
+def _batches(
+    table: RayTable, rows: NDArray[np.int64], passes: int, size: int, shuffle: np.random.Generator
+) -> list[tuple[RayTable, NDArray[np.int64]]]:
+    order = np.concatenate([shuffle.permutation(rows) for _ in range(passes)])
+    return [(table, order[start : start + size]) for start in range(0, order.size, size)]
+
+
 def _epoch(
     network: RangeNetwork,
     averaged: dict[str, torch.Tensor],
     optimiser: torch.optim.AdamW,
     config: TrainConfig,
-    table: RayTable,
-    train: NDArray[np.int64],
+    steps: _Steps,
     where: tuple[int, int],
     stop: Stop | None,
 ) -> dict[str, float]:
-    """One pass over the training rays in an order of its own; means of the loss parts."""
+    """Every step of an epoch; means of the loss parts."""
     seed = [config.seed, TRAINING, *where]
-    order = np.random.default_rng(seed).permutation(train)
-    steps = math.ceil(train.size / config.batch)
     sums: dict[str, float] = {}
     network.train()
-    for number in range(steps):
+    for number, (table, rows) in enumerate(steps.batches):
         if stop is not None and stop():
             raise Cancelled("training was cancelled", remedy="start it again to continue from the last epoch")
-        rows = order[number * config.batch : (number + 1) * config.batch]
-        step = where[1] * steps + number
+        step = steps.first + number
         for group in optimiser.param_groups:
-            group["lr"] = config.learning_rate * schedule(step, steps * config.epochs, config.warmup_share)
+            group["lr"] = steps.learning_rate * schedule(step, steps.total, config.warmup_share)
         parts = _step(network, optimiser, config, table, rows, np.random.default_rng([*seed, number]))
         _average(averaged, network, config.ema, step)
         for key, value in parts.items():
             sums[key] = sums.get(key, 0.0) + value * rows.size
-    return {key: value / train.size for key, value in sums.items()}
+    count = sum(rows.size for _, rows in steps.batches)
+    return {key: value / count for key, value in sums.items()}
 
 
 def _step(

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from protonqa.errors import InputError
 from protonqa.physics.curves import a50_mm
-from protonqa.physics.materials import rsp_from_hu
-from protonqa.range_model.config import CHANNELS, FeatureConfig
+from protonqa.physics.rsp import rsp_from_hu
+from protonqa.range_model.config import CHANNELS, OPTIONAL_CHANNELS, FeatureConfig
 from protonqa.range_model.edge import find_edge, noise_level, smooth
 from protonqa.range_model.features import at_positions, build_features, cumulative
 from protonqa.range_model.observables import OBSERVABLES, column, edge_shape, observe
@@ -37,12 +37,15 @@ def test_no_channel_comes_from_the_plan() -> None:
         "psf_known",
     }  # fmt: skip
     assert set(CHANNELS) == allowed
+    # Of the planning CT beside the ray: nothing of the beam.
+    assert set(OPTIONAL_CHANNELS) == {"wepl_spread", "spread_known"}
     held = {f.name for f in dataclasses.fields(RayBatch)}
     assert held == {
-        "activity", "usable", "rsp", "rsp_known", "times_s", "times_known", "psf_mm", "psf_known",
+        "activity", "usable", "rsp", "rsp_known", "times_s", "times_known", "psf_mm", "psf_known", "wepl_spread",
+        "spread_known",
     }  # fmt: skip
     for word in ("energy", "planned", "plan", "dose", "mev", "r80", "spot"):
-        assert not any(word in name for name in (*CHANNELS, *held, *OBSERVABLES))
+        assert not any(word in name for name in (*CHANNELS, *OPTIONAL_CHANNELS, *held, *OBSERVABLES))
 
 
 def test_schema_hash_changes_with_every_setting() -> None:

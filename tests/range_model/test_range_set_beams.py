@@ -11,7 +11,8 @@ from protonqa.montecarlo.simulation import simulate
 from protonqa.physics.bragg import depth_dose_mev_cm2_per_g
 from protonqa.physics.curves import NotEvaluable, distal_range_mm
 from protonqa.physics.emission import cross_section_set, nuclides_from_channels
-from protonqa.physics.materials import rsp_from_hu, schneider_materials
+from protonqa.physics.materials import schneider_materials
+from protonqa.physics.rsp import material_rsp, rsp_from_hu
 from protonqa.physics.stopping import csda_range_water_mm, energy_from_range_water_mev
 from protonqa.range_model.beam_draws import BeamDraw, layer_ranges_and_weights, source_of
 from protonqa.range_model.beam_runs import run_columns, run_depth, set_alternatives, set_channels
@@ -187,7 +188,7 @@ def test_stopping_power_and_composition_are_changed_apart() -> None:
     other = delivered_medium(ct, beam(soft_factor=1.03, bone_factor=0.98, composition_hu=25.0))
     wanted = rsp_from_hu(hu) * np.array([1.03, 1.03, 1.03, 1.03, 1.0275, 1.0125, 0.98]).reshape(7, 1, 1)
     assert np.allclose(other.rsp, wanted, rtol=1e-5)
-    ratio = np.array([m.rsp / m.density_g_per_cm3 for m in schneider_materials()])
+    ratio = np.array([material_rsp(m) / m.density_g_per_cm3 for m in schneider_materials()])
     assert np.allclose(_mass_ratios(), ratio)
     assert np.allclose(other.density * ratio[other.material], other.rsp, rtol=1e-5, atol=2e-6)
     changed = (other.material != nominal.material).ravel()

@@ -215,7 +215,7 @@ def test_rays_that_are_not_valid_teach_nothing() -> None:
         dose=torch.zeros(2, 4),
         dose_weight=torch.zeros(2, 4),
     )
-    loss, parts = total_loss(output, torch.zeros(2, 4), target, LossConfig(spread_weight=0.0))
+    loss, parts = total_loss(output, torch.zeros(2, 4), target, LossConfig(spread_weight=0.0, mixing_weight=0.0))
     loss.backward()
     assert float(loss.detach()) == pytest.approx(0.5)
     assert float(parts["range_mae_mm"]) == 1.0
@@ -238,6 +238,7 @@ def test_the_spread_learns_the_quantiles_and_leaves_the_centre_alone() -> None:
             offset_mm=centre,
             below_mm=spread[0].expand(4000),
             above_mm=spread[1].expand(4000),
+            mixed=empty[:, 0],
             hidden=empty[:, :, None],
             shift_mm=truth,
         )
@@ -264,6 +265,7 @@ def test_the_laplace_law_learns_the_size_of_errors_on_either_side() -> None:
             offset_mm=centre,
             below_mm=size[0].expand(6000),
             above_mm=size[1].expand(6000),
+            mixed=empty[:, 0],
             hidden=empty[:, :, None],
             shift_mm=truth,
         )
