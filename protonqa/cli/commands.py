@@ -28,7 +28,7 @@ COMMANDS = (
     Command("activity", "protonqa.cli.activity:activity", "Time line, washout and window on a simulated profile."),
     Command("predict", "protonqa.cli.predict:predict", "Range and depth dose from activity profiles."),
     Command("train", "protonqa.cli.train:train", "Training set, model, calibrated weights with their card."),
-    Command("study", "protonqa.cli.study:study", "Sensitivity study: template, run, cell.", own_help=True),
+    Command("study", "protonqa.cli.study:app", "Sensitivity study: template, run, one cell again."),
     Command("run", "protonqa.cli.run:run", "Run an analysis on files.", own_help=True),
     Command("batch", "protonqa.cli.batch:batch", "One analysis over many cases, resumable; or a folder watch."),
     Command("analyses", "protonqa.cli.analyses:analyses", "List the analyses, their inputs and parameters."),

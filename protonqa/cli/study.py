@@ -8,33 +8,12 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from protonqa.cli.common import DEFAULT, Common
-from protonqa.cli.frame import invoke
 from protonqa.cli.task import task
 
-
-def study(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> int:
-    """Sensitivity study: template, run, cell."""
-    return invoke(_app(), list(tokens) or ["--help"])
+app = App(name="study", help_format="plaintext", version_flags=[])
 
 
-# The rest of the command line is parsed here, so the frame must leave standard output to it.
-study.parses_further = True  # type: ignore[attr-defined]
-
-
-def _app() -> App:
-    app = App(
-        name="protonqa study",
-        help_format="plaintext",
-        help="Sensitivity study: how far range and interval can be trusted, and what disturbs them most.",
-        version_flags=[],
-        suppress_keyboard_interrupt=False,
-    )
-    app.command(template, name="template", sort_key=0)
-    app.command(run, name="run", sort_key=1)
-    app.command(cell, name="cell", sort_key=2)
-    return app
-
-
+@app.command(sort_key=0)
 def template(
     file: Annotated[Path | None, Parameter(help="File to write; standard output where none is given.")] = None,
     /,
@@ -52,6 +31,7 @@ def template(
     return job.finish(plain, text=text)
 
 
+@app.command(sort_key=1)
 def run(
     file: Annotated[Path, Parameter(name="STUDY.yaml", help="Study file.")],
     /,
@@ -70,6 +50,7 @@ def run(
     return job.finish_result(outcome.result, outcome.to_plain(), text=outcome.summary())
 
 
+@app.command(sort_key=2)
 def cell(
     name: Annotated[str, Parameter(name="CELL", help="Scenario and anatomy, such as s003.twin-00012.")],
     /,

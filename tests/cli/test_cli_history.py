@@ -323,3 +323,54 @@ def case_with(machine):
         for n in (1, 2)
     )
     return Case(ct=ct, ct_info=SeriesInfo(modality="CT"), plan=IonPlan(patient_position="HFS", beams=beams))
+
+
+@pytest.fixture(scope="session")
+def dark_case(tmp_path_factory):
+    """CT, plan and a PET without activity as DICOM: a clinical run on it ends before anything is simulated."""
+    from datetime import UTC, datetime
+
+    import numpy as np
+
+    from protonqa.dicom.write_ct import write_ct
+    from protonqa.dicom.write_identity import DicomIdentity
+    from protonqa.dicom.write_pet import write_pet
+    from protonqa.dicom.write_plan import write_plan
+    from protonqa.phantom.field_maker import make_field
+    from protonqa.values import Timeline
+
+    folder = tmp_path_factory.mktemp("dark")
+    grid = Grid(shape=(24, 40, 40), spacing_mm=(4, 4, 4), origin_mm=(-78, -78, -46))
+    hu = np.full(grid.shape, -1000.0)
+    hu[:, 5:35, 5:35] = 0.0
+    ct = Volume(grid=grid, array=hu, unit="HU")
+    target = {"target_center_mm": (0.0, 0.0, 0.0), "target_radius_mm": 20.0, "gantry_deg": 270.0}
+    plan = make_field(ct, patient_position="HFS", **target)
+    identity = DicomIdentity.new(patient=PatientIdentity(patient_id="CANARY-4711", name="CANARY^JANE"), seed="dark")
+    write_ct(ct, folder / "ct", identity=identity)
+    write_plan(plan, folder / "plan.dcm", identity=identity, machine="GTR1")
+    write_pet(
+        Volume(grid=grid, array=np.zeros(grid.shape), unit="Bq/ml"),
+        folder / "pet",
+        identity=identity,
+        timeline=Timeline(irradiation_s=90.0, delay_s=150.0, acquisition_s=1200.0),
+        irradiation_end=datetime(2026, 1, 5, 10, 30, tzinfo=UTC),
+    )
+    return folder
+
+
+def test_a_clinical_run_carries_its_commissioning_and_is_stored(inside, dark_case, own_store, tmp_path):
+    files = ("--ct", dark_case / "ct", "--pet", dark_case / "pet", "--plan", dark_case / "plan.dcm")
+    done = inside("verify", *files, "--out", "one", "--device", "cpu", "--json")
+    plain = done.json()
+    assert (done.code, plain["state"], plain["stored"]["number"]) == (3, "NOT EVALUABLE", 1)
+    assert "NOT-COMMISSIONED" in {one["code"] for one in plain["findings"]}
+    shown = inside("history", "show", "1", "--json").json()
+    assert (shown["machine"], shown["patient"][:2]) == ("GTR1", "P-")
+    assert {one["name"]: one["files"] for one in shown["inputs"]} == {"ct": 24, "pet": 24, "plan": 1}
+    assert {one["name"] for one in shown["artefacts"]} >= {"result.json", "report.pdf", "report.html"}
+    whole = b"".join(path.read_bytes() for path in own_store.parent.rglob("*") if path.is_file())
+    assert b"CANARY" not in whole
+    off = inside("verify", *files, "--out", "two", "--device", "cpu", "--no-store", "--json").json()
+    assert off["stored"] is None
+    assert "COMMISSIONING-UNKNOWN" in {one["code"] for one in off["findings"]}

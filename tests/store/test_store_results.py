@@ -109,8 +109,8 @@ def test_a_result_is_found_by_number_and_by_the_beginning_of_its_identifier(stor
     assert find_result(store, made[2].uid[:10].upper()) == made[2].number
     digits = save_result(store, shift_result(), uid="1234567890" + "abcdef" * 3 + "0123")
     assert find_result(store, "12345678") == digits.number, "an identifier may look like a number"
+    save_result(store, shift_result(), uid="1234567890" + "fedcba" * 3 + "0123")
     with pytest.raises(InputError, match="several results begin like this"):
-        save_result(store, shift_result(), uid="1234567890" + "fedcba" * 3 + "0123")
         find_result(store, "123456")
     for wrong, line in (("999", "no such result"), ("abc", "not the number"), ("ffffffff", "no such result")):
         with pytest.raises(InputError, match=line):
