@@ -8,16 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protonqa.errors import InputError
-from protonqa.physics.materials import (
-    HU_MAX,
-    HU_MIN,
-    Material,
-    density_for_rsp,
-    reference_materials,
-    rsp_from_hu,
-    schneider_bin,
-    schneider_materials,
-)
+from protonqa.physics.materials import HU_MAX, HU_MIN, Material, reference_materials, schneider_bin, schneider_materials
+from protonqa.physics.rsp import density_for_rsp, material_rsp, rsp_from_hu
 from protonqa.values import Finding, Grid, Hlut, Severity, Volume
 
 N_SCHNEIDER = 25
@@ -81,7 +73,7 @@ def medium_from_hu(ct: Volume, *, hlut: Hlut | None = None, reference_index: NDA
             reference = reference_materials()[int(index)]
             material[here] = N_SCHNEIDER + int(index)
             density[here] = reference.density_g_per_cm3
-            rsp[here] = reference.rsp
+            rsp[here] = material_rsp(reference)
     return Medium(
         grid=ct.grid,
         material=np.ascontiguousarray(material),

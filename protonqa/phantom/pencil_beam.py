@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from protonqa.geometry.rays import RaySet, depth_profiles, upstream_wepl_mm, wepl_mm
 from protonqa.phantom.layers import LayerStack
 from protonqa.physics.bragg import lateral_sigma_mm
-from protonqa.physics.materials import rsp_from_hu
+from protonqa.physics.rsp import rsp_from_hu
 from protonqa.values import Hlut, Volume
 from protonqa.values._arrays import frozen_array
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from protonqa.errors import InputError
-from protonqa.physics.materials import nominal_hu
+from protonqa.physics.rsp import nominal_hu
 from protonqa.values import Volume
 
 AIR_HU = -1000.0

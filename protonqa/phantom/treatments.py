@@ -20,7 +20,7 @@ from protonqa.phantom.target import AIR_RSP, LEAST_IN_BODY, SphericalTarget, sha
 from protonqa.phantom.twin_parameters import TwinParameters
 from protonqa.phantom.twin_targets import TargetRegion, region_named, target_regions
 from protonqa.phantom.twins import room_position_mm
-from protonqa.physics.materials import rsp_from_hu
+from protonqa.physics.rsp import rsp_from_hu
 from protonqa.physics.stopping import csda_range_water_mm
 from protonqa.values import Volume
 

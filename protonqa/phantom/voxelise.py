@@ -16,7 +16,8 @@ from protonqa.errors import GeometryError, InputError
 from protonqa.phantom.schema import PhantomDefinition, voxel_counts
 from protonqa.phantom.shape_geometry import TOUCH_MM, bounds_mm, inside
 from protonqa.phantom.shapes import AnyShape, Fill
-from protonqa.physics.materials import material, material_index, nominal_hu, reference_materials, rsp_from_hu
+from protonqa.physics.materials import material, material_index, reference_materials
+from protonqa.physics.rsp import material_rsp, nominal_hu, rsp_from_hu
 from protonqa.values import Finding, Grid, Hlut, Severity, Volume
 
 FloatArray = NDArray[np.floating]
@@ -214,7 +215,7 @@ def export_differences(phantom: VoxelPhantom, hlut: Hlut | None = None) -> list[
     findings = []
     for index in np.unique(phantom.material_index[phantom.material_index != THROUGH_CALIBRATION]):
         name = reference_materials()[index].name
-        hu, rsp = exported_hu(name), material(name).rsp
+        hu, rsp = exported_hu(name), material_rsp(material(name))
         back = float(rsp_from_hu(np.array([hu]), hlut)[0])
         # Relative to the material where it stops protons; air's few tenths of a percent of 0.001 stop none.
         change = (back - rsp) / max(rsp, 0.05)

@@ -1,4 +1,4 @@
-"""HU to material and RSP: Schneider composition bins, reference materials, HU calibration."""
+"""CT number to material: Schneider composition bins and densities, reference materials."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from protonqa.errors import InputError
 from protonqa.tables import table_rows
-from protonqa.values import Hlut
 
 #: CT numbers the Schneider table covers; values beyond are clipped and must be counted by the caller.
 HU_MIN, HU_MAX = -1000.0, 2995.0
@@ -35,13 +34,6 @@ class Material:
     name: str
     composition: Mapping[str, float]
     density_g_per_cm3: float
-
-    @property
-    def rsp(self) -> float:
-        """Stopping power relative to water at 100 MeV, at the reference density."""
-        from protonqa.physics.stopping import mass_stopping_ratio
-
-        return self.density_g_per_cm3 * mass_stopping_ratio(self, 100.0)
 
 
 @cache
@@ -129,40 +121,3 @@ def schneider_bin(hu: ArrayLike) -> NDArray[np.int64]:
     clipped = np.clip(np.asarray(hu, dtype=np.float64), HU_MIN, HU_MAX)
     edges = np.array([float(r["hu_min"]) for r in table_rows("schneider_composition.csv")])
     return np.asarray(np.clip(np.searchsorted(edges, clipped, side="right") - 1, 0, edges.size - 1))
-
-
-@cache
-def _mass_ratio_by_bin() -> NDArray[np.float64]:
-    from protonqa.physics.stopping import mass_stopping_ratio
-
-    return np.array([mass_stopping_ratio(m, 100.0) for m in schneider_materials()])
-
-
-def rsp_from_hu(hu: ArrayLike, hlut: Hlut | None = None) -> NDArray[np.float64]:
-    """Relative stopping power at 100 MeV of CT numbers, any shape.
-
-    Without a calibration the Schneider densities and compositions with ICRU-49 I-values give the RSP (0 HU is
-    1.024, not 1); a clinic's own `hlut` replaces it.
-    """
-    if hlut is not None:
-        return hlut.rsp_from_hu(hu)
-    return np.asarray(density_from_hu(hu) * _mass_ratio_by_bin()[schneider_bin(hu)])
-
-
-def density_for_rsp(hu: ArrayLike, hlut: Hlut | None = None) -> NDArray[np.float64]:
-    """Density (g/cm3) at which the Schneider composition of each HU has the RSP of `hlut` at 100 MeV."""
-    if hlut is None:
-        return density_from_hu(hu)
-    return np.asarray(hlut.rsp_from_hu(hu) / _mass_ratio_by_bin()[schneider_bin(hu)])
-
-
-@cache
-def _rsp_curve() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    hu = np.arange(HU_MIN, HU_MAX + 0.5)
-    return hu, rsp_from_hu(hu)
-
-
-def nominal_hu(name: str) -> float:
-    """The CT number whose generic RSP comes nearest to that of a reference material (as a DICOM export needs it)."""
-    hu, rsp = _rsp_curve()
-    return float(hu[np.argmin(np.abs(rsp - material(name).rsp))])

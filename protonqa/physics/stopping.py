@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from protonqa.errors import InputError
 from protonqa.physics.constants import BETHE_K_MEV_CM2_PER_MOL, ELECTRON_MASS_MEV, PROTON_MASS_MEV
 from protonqa.physics.materials import Material, elements
+from protonqa.physics.materials import material as named
 from protonqa.tables import table_rows
 
 #: Energies (MeV) for which beams and ranges are accepted.
@@ -86,8 +87,6 @@ def mass_stopping_power(material: Material, energy_mev: ArrayLike) -> NDArray[np
 
 
 def _bethe_ratio(material: Material, energy_mev: NDArray[np.float64]) -> NDArray[np.float64]:
-    from protonqa.physics.materials import material as named
-
     clamped = np.maximum(energy_mev, _BETHE_FLOOR_MEV)
     water = named("water")
     own = _bethe(clamped, electrons_mol_per_g(material), mean_excitation_ev(material))

@@ -18,7 +18,7 @@ from protonqa.phantom.layers import layer_ranges_mm, layer_stack, nominal_energy
 from protonqa.phantom.pencil_beam import rsp_volume, superposed_dose_gy
 from protonqa.phantom.spots import cell_area_cm2, hexagonal_spots_mm
 from protonqa.physics.beam_models import generic_beam_model
-from protonqa.physics.materials import rsp_from_hu
+from protonqa.physics.rsp import rsp_from_hu
 from protonqa.physics.stopping import csda_range_water_mm
 from protonqa.values import Beam, BeamModel, Grid, Hlut, Volume
 

@@ -12,7 +12,8 @@ import pytest
 from protonqa.errors import InputError
 from protonqa.phantom import load_phantom, phantom_names, voxel_phantom, voxelise
 from protonqa.phantom.twins import draw_twin, voxelise_twin
-from protonqa.physics.materials import material, rsp_from_hu
+from protonqa.physics.materials import material
+from protonqa.physics.rsp import material_rsp, rsp_from_hu
 from protonqa.physics.stopping import csda_range_water_mm
 
 
@@ -58,9 +59,8 @@ def test_a_230_mev_beam_stops_inside_the_plain_phantoms(name: str) -> None:
     index, hu = phantom.material_index[on_axis], phantom.hu[on_axis]
     rsp = np.where(index >= 0, 0.0, rsp_from_hu(hu))
     for name_used in ("water", "pmma"):
-        rsp[np.array([phantom.tissues[t] == name_used for t in phantom.tissue_index[on_axis]])] = material(
-            name_used
-        ).rsp
+        here = np.array([phantom.tissues[t] == name_used for t in phantom.tissue_index[on_axis]])
+        rsp[here] = material_rsp(material(name_used))
     depth = rsp.sum() * phantom.grid.spacing_mm[2]
     assert depth > float(csda_range_water_mm(230.0)) + 10.0
 

@@ -14,7 +14,8 @@ from protonqa.errors import GeometryError, InputError
 from protonqa.phantom import PhantomDefinition, VoxelPhantom, export_differences, parse_definition, voxelise
 from protonqa.phantom.schema import Arc, Box, Cylinder, Ellipsoid, EllipticCylinder, Fill
 from protonqa.phantom.voxelise import axis_blocks, bounds_mm, inside, phantom_grid
-from protonqa.physics.materials import material_index, rsp_from_hu
+from protonqa.physics.materials import material_index
+from protonqa.physics.rsp import rsp_from_hu
 from protonqa.values import Hlut, Severity
 
 
