@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protonqa.errors import ModelFileError, StoreError
-from protonqa.study.conditions import StudyScenario
 from protonqa.study.lines import built_lines
 from protonqa.study.methods import PAPER, Answers, Shown, Tools, answer, show
 from protonqa.study.rays import laid_out, rays_of
+from protonqa.study.scenarios import StudyScenario
 
 if TYPE_CHECKING:
     from protonqa.jobs.cell import CellContext

@@ -16,7 +16,7 @@ from protonqa.study.cell import NUMBERS, decoded
 
 if TYPE_CHECKING:
     from protonqa.range_model.dataset import RayTable
-    from protonqa.study.conditions import StudyScenario
+    from protonqa.study.scenarios import StudyScenario
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]

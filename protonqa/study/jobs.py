@@ -10,8 +10,8 @@ from typing import Any
 import protonqa
 from protonqa.jobs.canonical import canonical_json, sha256_text
 from protonqa.jobs.table import Cell, Job, cell
-from protonqa.study.conditions import StudyScenario
 from protonqa.study.methods import LINES
+from protonqa.study.scenarios import StudyScenario
 from protonqa.study.settings import StudyConfig
 
 FIT, ASK = "protonqa.study.lines:fit_cell", "protonqa.study.cell:study_cell"

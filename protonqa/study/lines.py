@@ -12,8 +12,9 @@ from protonqa.errors import InputError
 from protonqa.study.baselines.a50_line import FittedA50Line
 from protonqa.study.baselines.catalogue import trainable_baselines
 from protonqa.study.baselines.interface import KnownProfiles, RayProfiles
-from protonqa.study.conditions import STORED, StudyScenario
+from protonqa.study.conditions import STORED
 from protonqa.study.perturb import draw_for, measured_rays
+from protonqa.study.scenarios import StudyScenario
 
 if TYPE_CHECKING:
     from protonqa.jobs.cell import CellContext

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from protonqa.range_model.predict import RangePrediction
     from protonqa.range_model.rays import RayBatch
     from protonqa.range_model.scenarios import ScenarioDraw
-    from protonqa.study.conditions import StudyScenario
+    from protonqa.study.scenarios import StudyScenario
 
 Floats = NDArray[np.float64]
 

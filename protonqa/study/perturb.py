@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protonqa.activity.washout import WashoutScenario, washout_names
-from protonqa.study.conditions import STORED, StudyScenario
+from protonqa.study.conditions import STORED
+from protonqa.study.scenarios import StudyScenario
 
 if TYPE_CHECKING:
     from protonqa.range_model.dataset import RayTable

@@ -19,12 +19,13 @@ from protonqa.jobs.runner import replay_cell, run_job
 from protonqa.jobs.table import Job
 from protonqa.study.cell import CellRays, computed, decoded, open_model
 from protonqa.study.columns import RayFacts, scenario_answers
-from protonqa.study.conditions import STORED, StudyScenario, scenarios_of
+from protonqa.study.conditions import STORED
 from protonqa.study.jobs import Setting, Weights, ask_job, fit_job
 from protonqa.study.lines import lines_of_card
 from protonqa.study.methods import LINES, PAPER, SHIFTS
 from protonqa.study.perturb import expected_production
 from protonqa.study.rays import StudyRays, laid_out, lay_out, open_rays
+from protonqa.study.scenarios import StudyScenario, scenarios_of
 from protonqa.study.settings import Method, StudyConfig
 from protonqa.study.summary import Summary, summarise
 from protonqa.values import Finding, Severity

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from protonqa.range_model.metrics import DoseErrors
 from protonqa.study.bootstrap import Interval
 from protonqa.study.columns import FLAT, MIXED, ROUGH, RayFacts, ScenarioAnswers
-from protonqa.study.conditions import level_text
 from protonqa.study.methods import LINES, MODEL
+from protonqa.study.scenarios import level_text
 from protonqa.study.settings import StudyConfig
 from protonqa.study.statistics import compare, coverage_by_subgroup, method_statistics
 from protonqa.study.tornado import ScenarioRow, TornadoBar, tornado

@@ -235,8 +235,9 @@ def test_fresh_twins_of_the_training_seed_are_refused(tmp_path, computed, water_
 def test_counts_are_counts_to_the_poisson_match(computed, water_set):
     """The background that was taken off is known to it: a bin below zero is no reason to refuse a ray."""
     from protonqa.range_model.shards import read_training_set
-    from protonqa.study.conditions import Condition, scenarios_of
+    from protonqa.study.conditions import Condition
     from protonqa.study.methods import Tools, answer, show
+    from protonqa.study.scenarios import scenarios_of
 
     study = computed.study(water_set, named=(), base=Condition(noise="poisson", counts=3000.0))
     table = read_training_set(water_set)

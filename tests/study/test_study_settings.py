@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from protonqa.errors import InputError
 from protonqa.range_model.scenarios import NAMED_SCENARIOS
-from protonqa.study.conditions import Condition, scenarios_of
+from protonqa.study.conditions import Condition
 from protonqa.study.perturb import draw_for, measured_rays
+from protonqa.study.scenarios import scenarios_of
 from protonqa.study.settings import METHODS, StudyConfig, load_study, study_from_text, study_template
 
 RAYS = "rays: {set: training-set}\n"
