@@ -159,7 +159,7 @@ def montecarlo_probe(device: Device) -> Probe:
     name = "monte carlo self-test"
     if device.kind != "cuda":
         return Probe(name=name, state="missing", detail="no GPU in use; protons are transported on the CPU")
-    from protonqa.montecarlo.cuda import obstacle
+    from protonqa.montecarlo.agreement import obstacle
 
     reason = obstacle()
     if not reason:

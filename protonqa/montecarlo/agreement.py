@@ -8,6 +8,7 @@ last bin that a proton reaches says where it ended.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +16,10 @@ from numpy.typing import NDArray
 from protonqa.errors import DeviceError
 from protonqa.montecarlo.cpu import CpuBackend
 from protonqa.montecarlo.cuda import CudaBackend
+from protonqa.montecarlo.layout import lay_out
 from protonqa.montecarlo.leg_tables import standard_tables
 from protonqa.montecarlo.medium import N_SCHNEIDER, Medium
 from protonqa.montecarlo.plan import TransportPlan
-from protonqa.montecarlo.simulation import lay_out
 from protonqa.montecarlo.source import pencil_beam
 from protonqa.montecarlo.tallies import ENERGY_SCALE, FINE_BIN_MM, MEDIUM_SLOT, NUCLIDE_SCALE, Tally
 from protonqa.physics.materials import material_index
@@ -96,6 +97,16 @@ class Agreement:
         )
 
 
+@cache
+def obstacle() -> str:
+    """Why the Monte Carlo cannot run on the GPU of this computer; empty where it can. Tested once per process."""
+    try:
+        self_test()
+    except DeviceError as error:
+        return error.line()
+    return ""
+
+
 def self_test(histories: int = HISTORIES) -> Agreement:
     """Run the same histories on CPU and GPU.
 
@@ -114,7 +125,7 @@ def self_test(histories: int = HISTORIES) -> Agreement:
             expected=f"{100.0 * SAME_SHARE:g} % and less than {SIGMAS:g} standard deviations",
             remedy="use --device cpu",
         )
-    together = CudaBackend(plan, tested=True)
+    together = CudaBackend(plan)
     together.advance(0, histories, lambda _: True)
     if not same_bits(alone, together.collect()):
         raise DeviceError(
@@ -185,7 +196,7 @@ def _run_cpu(plan: TransportPlan, histories: int) -> Run:
 
 def _run_cuda(plan: TransportPlan, histories: int) -> tuple[Run, Tally]:
     """One history a block, each with depth sums of its own."""
-    backend = CudaBackend(plan, threads=1, copies=min(_AT_ONCE, histories), tested=True)
+    backend = CudaBackend(plan, threads=1, copies=min(_AT_ONCE, histories))
     rows, tally = [], plan.empty_tally()
     for first in range(0, histories, _AT_ONCE):
         count = min(_AT_ONCE, histories - first)

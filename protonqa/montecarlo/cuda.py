@@ -1,6 +1,6 @@
 """CUDA back end: one thread a history, the laws of the CPU, integer sums on the GPU.
 
-Sums are int64 and atomic: a result has the same bits for any size of blocks and launches. Nothing is computed on a GPU
+Sums are int64 and atomic: a result has the same bits for any size of blocks and launches. ``simulation`` uses no GPU
 that has not passed ``agreement.self_test`` in this process.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -79,18 +78,6 @@ def load_kernels() -> ModuleType:
     return cuda_kernels
 
 
-@cache
-def obstacle() -> str:
-    """Why the Monte Carlo cannot run on the GPU of this computer; empty where it can. Tested once per process."""
-    from protonqa.montecarlo.agreement import self_test
-
-    try:
-        self_test()
-    except DeviceError as error:
-        return error.line()
-    return ""
-
-
 def on_device(value: Any) -> Any:
     """A named tuple of arrays and numbers with every array copied to the GPU."""
     from numba import cuda
@@ -114,7 +101,6 @@ class CudaBackend:
         *,
         threads: int | None = None,
         copies: int = COPIES,
-        tested: bool = False,
     ) -> None:
         """Copy the plan to the GPU and clear its tallies.
 
@@ -126,18 +112,14 @@ class CudaBackend:
             Threads of a block.
         copies : int
             Sums over depth and energy books that blocks take in turn.
-        tested : bool
-            The GPU has passed its self-test (which itself runs on this class).
 
         Raises
         ------
         DeviceError
-            No GPU that computes what the CPU does, or it fails.
+            No GPU, or it fails.
         InputError
             The run does not fit into the memory of the GPU.
         """
-        if not tested and (reason := obstacle()):
-            raise DeviceError("the Monte Carlo cannot use the GPU", got=reason)
         self._kernels = load_kernels()
         self._plan, self._copies = plan, copies
         self._threads = threads or self._kernels.THREADS

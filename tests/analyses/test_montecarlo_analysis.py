@@ -196,7 +196,7 @@ def test_the_stated_uncertainty_of_r80_is_that_of_repeated_runs():
 
 
 def test_a_gpu_is_never_replaced_in_silence(monkeypatch):
-    monkeypatch.setattr("protonqa.montecarlo.cuda.obstacle", lambda: "it counts wrong")
+    monkeypatch.setattr("protonqa.montecarlo.agreement.obstacle", lambda: "it counts wrong")
     gpu = Device(kind="cuda", label="GPU", requested="auto")
     auto = transport_device(gpu)
     assert (auto.kind, auto.requested, auto.note) == ("cpu", "auto", "the Monte Carlo runs on the CPU: it counts wrong")
@@ -206,7 +206,7 @@ def test_a_gpu_is_never_replaced_in_silence(monkeypatch):
 
 
 def test_a_device_that_passed_its_test_is_used_as_it_is(monkeypatch):
-    monkeypatch.setattr("protonqa.montecarlo.cuda.obstacle", lambda: "")
+    monkeypatch.setattr("protonqa.montecarlo.agreement.obstacle", lambda: "")
     gpu = Device(kind="cuda", label="GPU", requested="auto")
     assert transport_device(CPU) is CPU
     assert transport_device(gpu) is gpu

@@ -46,7 +46,7 @@ def test_a_device_that_computes_wrongly_fails_the_test(monkeypatch, wrong):
     ],
 )
 def test_the_monte_carlo_on_the_gpu_is_tested_where_it_would_run(monkeypatch, kind, requested, reason, state):
-    monkeypatch.setattr("protonqa.montecarlo.cuda.obstacle", lambda: reason)
+    monkeypatch.setattr("protonqa.montecarlo.agreement.obstacle", lambda: reason)
     probe = doctor.montecarlo_probe(Device(kind=kind, label="one", requested=requested))
     assert probe.state == state
     assert reason not in ("it counts wrong",) or probe.detail == reason

@@ -54,8 +54,8 @@ def books_one_by_one(medium: Medium, source: Source, protons: int, *, seed: int 
     What leaves behind a slab is so known history by history, far finer than any voxel or table row.
     """
     from protonqa.montecarlo.cpu import CpuBackend
+    from protonqa.montecarlo.layout import lay_out
     from protonqa.montecarlo.leg_tables import standard_tables
-    from protonqa.montecarlo.simulation import lay_out
     from protonqa.montecarlo.tallies import BOOK_SCALE
 
     depth_bins = int(np.ceil(sum(medium.grid.size_mm)))

@@ -16,8 +16,9 @@ import numpy as np
 from numba import cuda, typeof, types
 
 from protonqa.montecarlo import cuda_kernels as kernels
+from protonqa.montecarlo.layout import lay_out
+from protonqa.montecarlo.leg_tables import standard_tables
 from protonqa.montecarlo.medium import medium_from_hu
-from protonqa.montecarlo.simulation import lay_out, standard_tables
 from protonqa.montecarlo.source import pencil_beam
 from protonqa.values import Grid, RangeShifter, Volume
 

@@ -15,7 +15,7 @@ import numpy as np
 from numba import cuda as numba_cuda
 
 from protonqa.errors import ProtonQAError
-from protonqa.montecarlo import agreement, cuda, simulation
+from protonqa.montecarlo import agreement, cuda, layout, simulation
 from protonqa.montecarlo.cpu import CpuBackend
 from protonqa.montecarlo.source import pencil_beam
 from protonqa.montecarlo.tallies import (
@@ -66,7 +66,7 @@ def bone_plan(*, shifter=False):
         )
     first, bins = simulation._depth_extent(medium.grid, source)
     tables = simulation.standard_tables("recommended")
-    return simulation.lay_out(medium, source, tables, medium.grid, 5, first, bins, beam_quality=not shifter)
+    return layout.lay_out(medium, source, tables, medium.grid, 5, first, bins, beam_quality=not shifter)
 
 
 def on_cpu(plan, first=0, count=PROTONS):
@@ -76,7 +76,7 @@ def on_cpu(plan, first=0, count=PROTONS):
 
 
 def on_gpu(plan, *, parts=(PROTONS,), launch=cuda.FIRST_LAUNCH, **options):
-    backend, first, ticks = cuda.CudaBackend(plan, tested=True, **options), 0, []
+    backend, first, ticks = cuda.CudaBackend(plan, **options), 0, []
     backend._launch_size = launch
     for part in parts:
         backend.advance(first, part, lambda n: ticks.append(n) or True)
@@ -139,18 +139,18 @@ def same_integers(plan):
 def faults(plan):
     """One line each for what goes wrong on a GPU."""
     out, context = {}, numba_cuda.current_context
-    backend = cuda.CudaBackend(plan, threads=4, tested=True)
+    backend = cuda.CudaBackend(plan, threads=4)
 
     class Full:
         def get_memory_info(self):
             return type("Memory", (), {"free": 2**20, "total": 2**30})()
 
     numba_cuda.current_context = lambda *_: Full()
-    out["no room"] = refused(lambda: cuda.CudaBackend(plan, tested=True))
+    out["no room"] = refused(lambda: cuda.CudaBackend(plan))
     numba_cuda.current_context = context
     copy, wait = numba_cuda.to_device, numba_cuda.synchronize
     numba_cuda.to_device = Fails("[CUresult.CUDA_ERROR_OUT_OF_MEMORY] Call to cuMemAlloc failed")
-    out["out of memory"] = refused(lambda: cuda.CudaBackend(plan, tested=True))
+    out["out of memory"] = refused(lambda: cuda.CudaBackend(plan))
     numba_cuda.to_device = copy
     numba_cuda.synchronize = Fails("[CUresult.CUDA_ERROR_LAUNCH_FAILED]\nunspecified launch failure")
     out["lost"] = refused(lambda: backend.advance(0, 2, lambda _: True))
@@ -167,16 +167,19 @@ def main():
         "faults": faults(bone),
     }
     ticks = []
-    backend = cuda.CudaBackend(bone, threads=4, tested=True)
+    backend = cuda.CudaBackend(bone, threads=4)
     backend._launch_size = 4
     backend.advance(0, 12, lambda n: ticks.append(n) or len(ticks) < 2)
     result["ticks"] = ticks
     agreed = agreement.self_test(4)
     result["agreement"] = [agreed.passed, agreed.same_share, agreed.line()]
-    cuda.obstacle = lambda: "it counts wrong"
-    result["untested"] = refused(lambda: cuda.CudaBackend(bone))
-    cuda.obstacle = lambda: ""
     medium = _cases.box_medium(size_mm=(24, 24, 24), spacing_mm=(4.0, 4.0, 4.0))
+    agreement.obstacle = lambda: "it counts wrong"
+    beam = _cases.beam(medium, 40.0)
+    result["untested"] = refused(
+        lambda: simulation.simulate(medium=medium, source=beam, protons=1, seed=2, device="cuda")
+    )
+    agreement.obstacle = lambda: ""
     runs = [
         simulation.simulate(
             medium=medium,

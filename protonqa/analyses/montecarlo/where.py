@@ -19,7 +19,7 @@ def transport_device(device: Device) -> Device:
     """
     if device.kind == "cpu":
         return device
-    from protonqa.montecarlo.cuda import obstacle
+    from protonqa.montecarlo.agreement import obstacle
 
     reason = obstacle()
     if not reason:
