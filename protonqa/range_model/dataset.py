@@ -305,17 +305,41 @@ class Split:
     held: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
-def split_of(table: RayTable, *, seed: int, calibrate: float = 0.2, test: float = 0.15) -> Split:
+def split_of(
+    table: RayTable, *, seed: int, calibrate: float = 0.2, test: float = 0.15, hold_out: Sequence[str] = ()
+) -> Split:
     """The parts that the set itself names, by site; where it names none, those of `split_by_anatomy`.
+
+    Parameters
+    ----------
+    hold_out : sequence of str
+        Sites that are for tests alone, whatever the set says of them.
 
     Raises
     ------
     InputError
-        A set that names parts and leaves training, calibration or test empty; and as `split_by_anatomy`.
+        A set that names parts and leaves training, calibration or test empty; a site that it does not have; and as
+        `split_by_anatomy`.
     """
+    strange = sorted(set(hold_out) - set(table.site.tolist()))
+    if strange:
+        raise InputError(
+            "training set has no such site to hold out",
+            got=", ".join(strange),
+            expected=", ".join(np.unique(table.site)),
+        )
+    away = np.isin(table.site, list(hold_out))
     if not np.char.str_len(table.part).any():
-        return split_by_anatomy(table.anatomy.tolist(), seed=seed, calibrate=calibrate, test=test)
-    rows = {name: np.flatnonzero(table.part == name) for name in ("train", "calibrate", "test", "held")}
+        kept = np.flatnonzero(~away)
+        parts = split_by_anatomy(table.anatomy[kept].tolist(), seed=seed, calibrate=calibrate, test=test)
+        return Split(
+            train=kept[parts.train],
+            calibrate=kept[parts.calibrate],
+            test=kept[parts.test],
+            held=np.flatnonzero(away),
+        )
+    rows = {name: np.flatnonzero((table.part == name) & ~away) for name in ("train", "calibrate", "test")}
+    rows["held"] = np.flatnonzero((table.part == "held") | away)
     empty = [name for name in ("train", "calibrate", "test") if rows[name].size == 0]
     if empty:
         raise InputError(

@@ -204,6 +204,21 @@ def test_parts_of_the_set_rule_the_split(toy: SimpleNamespace) -> None:
         split_of(RayTable.from_rays([replace(r, part="train") for r in rays], SetSchema()), seed=1)
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_a_site_held_out_teaches_and_calibrates_nothing(toy: SimpleNamespace, named: bool) -> None:
+    parts = ["train", "calibrate", "test", "train"] * 2
+    rays = [
+        replace(ray, site="head" if i >= 8 else "slab", part=parts[i // 2] if named else "")
+        for i, ray in enumerate(toy.rays(8, 2, seed=1))
+    ]
+    table = RayTable.from_rays(rays, SetSchema())
+    split = split_of(table, seed=1, hold_out=["head"])
+    assert split.held.tolist() == list(range(8, 16))
+    assert sorted([*split.train, *split.calibrate, *split.test]) == list(range(8))
+    with pytest.raises(InputError, match="no such site"):
+        split_of(table, seed=1, hold_out=["heart"])
+
+
 def test_an_alternative_takes_the_place_of_its_channel(toy: SimpleNamespace) -> None:
     names = ("a", "b", "c", "d", "e", "f", "g")
     keys = ("c11", "n13", "o15", "c10", "o14", "p30", "k38")
