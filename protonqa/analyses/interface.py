@@ -61,7 +61,7 @@ class Input:
     name : str
     kind : type or str
         A value class of ``protonqa.values`` or its name: Case, Volume, ImageSeries, ImageSet, ProfileSet, CaseTable,
-        TextDocument, TrainedModel, AnalysisResult, ...
+        TextDocument, SettingsFile, TrainedModel, AnalysisResult, ...
     optional : bool
     title : str
     many : bool

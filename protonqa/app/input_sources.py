@@ -132,6 +132,12 @@ def _text(path: Path) -> Loaded:
     return read_text_document(path), ()
 
 
+def _settings(path: Path) -> Loaded:
+    from protonqa.files.collections import read_settings_file
+
+    return read_settings_file(path), ()
+
+
 def _trained_model(path: Path) -> Loaded:
     from protonqa.files.collections import read_trained_model
 
@@ -195,6 +201,7 @@ SOURCES: Mapping[str, InputSource] = {
     "IonPlan": InputSource(paths={"": "RT Ion Plan"}, load=_plan, dicom={"": "plan"}, suffixes=(".dcm", ".zip")),
     "PetImage": InputSource(paths={"": "PET: DICOM folder"}, load=_pet, dicom={"": "pet"}, suffixes=(".zip",)),
     "ProfileSet": InputSource(paths={"": "profiles (CSV or NPZ)"}, load=_profiles, suffixes=(".csv", ".npz")),
+    "SettingsFile": InputSource(paths={"": "settings (YAML)"}, load=_settings, suffixes=(".yaml", ".yml")),
     "TextDocument": InputSource(paths={"": "text (UTF-8)"}, load=_text, suffixes=(".txt", ".md", ".conllu", ".tsv")),
     "TrainedModel": InputSource(
         paths={"": "weights (.safetensors) with their card"}, load=_trained_model, suffixes=(".safetensors",)

@@ -117,13 +117,14 @@ def run_study(
     from protonqa.analyses.run_folder import prove_writable, staged_folder
     from protonqa.analyses.runner import check_params, run_analysis
     from protonqa.app.analyses import write_result_report
-    from protonqa.study.settings import load_study
+    from protonqa.files.collections import read_settings_file
+    from protonqa.study.settings import study_from_text
 
-    load_study(params.study)  # a slip in the file must not leave a folder behind
+    settings = read_settings_file(params.study)
+    study_from_text(settings.text, settings.folder)  # a slip in the file must not leave a folder behind
     prove_writable(params.out)
     loaded = load_analysis(ANALYSIS)
     plain = {
-        "study": str(params.study),
         "workers": params.workers,
         "scheduler": params.scheduler,
         "work": str((params.out / WORK).resolve()),
@@ -132,7 +133,7 @@ def run_study(
     with staged_folder(params.out) as folder:
         result = run_analysis(
             loaded.analysis,
-            {},
+            {"study": settings},
             check_params(loaded.analysis, plain),
             seed=seed,
             device=device,

@@ -1,4 +1,4 @@
-"""Tables of cases, sets and series of images, texts and trained models from plain files."""
+"""Tables of cases, sets and series of images, texts, settings and trained models from plain files."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import numpy as np
 from protonqa.errors import InputError, ModelFileError
 from protonqa.files.csv_table import CsvTable, FileLimits, read_bytes, read_csv_table, read_text
 from protonqa.files.metaimage import read_metaimage
-from protonqa.values import CaseTable, ImageSeries, ImageSet, TextDocument, TrainedModel, Volume
+from protonqa.values import CaseTable, ImageSeries, ImageSet, SettingsFile, TextDocument, TrainedModel, Volume
 
 INDEX, FRAMES = "images.csv", "frames.csv"
 _IMAGES = (".mha", ".mhd")
 _TEXT_LIMITS = FileLimits(max_bytes=16 * 1024 * 1024)
+_SETTINGS_LIMITS = FileLimits(max_bytes=256 * 1024)
 _CARD_LIMITS = FileLimits(max_bytes=4 * 1024 * 1024)
 _MODEL_BYTES = 4 * 1024**3
 #: Images of a set are all held in memory.
@@ -116,6 +117,18 @@ def read_text_document(path: Path) -> TextDocument:
     text = read_text(path, what="text", limits=_TEXT_LIMITS, kind=InputError)
     middle = path.suffixes[-2].removeprefix(".") if len(path.suffixes) > 1 else ""
     return TextDocument(text=text, language=middle.lower() if len(middle) in (2, 3) and middle.isalpha() else "")
+
+
+def read_settings_file(path: Path) -> SettingsFile:
+    """A UTF-8 text of settings and the folder its paths count from.
+
+    Raises
+    ------
+    InputError
+        Not readable, not UTF-8, empty or too large.
+    """
+    text = read_text(path, what="settings file", limits=_SETTINGS_LIMITS, kind=InputError)
+    return SettingsFile(text=text, folder=path.resolve().parent)
 
 
 def read_trained_model(path: Path) -> TrainedModel:

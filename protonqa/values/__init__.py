@@ -2,7 +2,7 @@
 
 from protonqa.values.calibration import BeamModel, Hlut
 from protonqa.values.case import Case, DoseImage, PatientIdentity, PetImage, PetTiming, SeriesInfo
-from protonqa.values.collections import CaseTable, ImageSeries, ImageSet, TextDocument, TrainedModel
+from protonqa.values.collections import CaseTable, ImageSeries, ImageSet, SettingsFile, TextDocument, TrainedModel
 from protonqa.values.depth_profile import DepthProfile
 from protonqa.values.grid import UNITS, Grid, Volume
 from protonqa.values.plan import PATIENT_POSITIONS, Beam, EnergyLayer, IonPlan, RangeShifter
@@ -55,6 +55,7 @@ __all__ = [
     "RangeShifter",
     "Series",
     "SeriesInfo",
+    "SettingsFile",
     "Severity",
     "State",
     "Table",

@@ -1,9 +1,10 @@
-"""Inputs beyond one patient's field: images over time, sets of images, tables of cases, texts, trained models."""
+"""Inputs beyond one patient's field: series and sets of images, tables, texts, settings, trained models."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -178,6 +179,22 @@ class TextDocument:
 
     text: str = field(repr=False)
     language: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsFile:
+    """Settings that are too large for parameters: a study, a phantom, a training recipe, in YAML.
+
+    Parameters
+    ----------
+    text : str
+        As written; whoever asks for it knows its schema.
+    folder : Path
+        Relative paths in the text count from here.
+    """
+
+    text: str = field(repr=False)
+    folder: Path = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

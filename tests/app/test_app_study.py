@@ -9,6 +9,7 @@ from protonqa.analyses.registry import load_analysis
 from protonqa.analyses.sensitivity_study.known_rays import write_known_rays
 from protonqa.app.analyses import RunParams, run
 from protonqa.app.study import StudyRunParams, run_study
+from protonqa.errors import InputError
 from protonqa.values import State
 
 STUDY = "seed: 2\nrays: {set: water}\nmethods: [pearson]\nnamed: [raw]\nbootstrap: {resamples: 100}\n"
@@ -25,13 +26,15 @@ def study(tmp_path):
 def test_study_is_an_analysis_like_any_other():
     analysis = load_analysis("sensitivity-study").analysis
     assert isinstance(analysis, Analysis)
-    assert "study" in analysis.Params.model_json_schema()["properties"]
+    assert [(one.name, one.kind_name, one.optional) for one in analysis.inputs] == [("study", "SettingsFile", False)]
 
 
 def test_analysis_and_command_give_the_same_tables(study, tmp_path):
     own = run_study(StudyRunParams(study=study, out=tmp_path / "a", workers=0)).result
-    params = {"study": str(study), "workers": 0}
-    through_door = run(RunParams(name="sensitivity-study", params=params, out=tmp_path / "b", report=False))
+    door = RunParams(
+        name="sensitivity-study", inputs={"study": study}, params={"workers": 0}, out=tmp_path / "b", report=False
+    )
+    through_door = run(door)
     assert own.state is through_door.state is State.PASS
     assert own.tables == through_door.tables
     assert own.provenance["results_hash"] == through_door.provenance["results_hash"]
@@ -39,9 +42,8 @@ def test_analysis_and_command_give_the_same_tables(study, tmp_path):
 
 
 def test_without_a_study_file_nothing_is_run(tmp_path):
-    result = run(RunParams(name="sensitivity-study", out=tmp_path, report=False))
-    assert result.state is State.ERROR
-    assert "no study file" in result.reason
+    with pytest.raises(InputError, match="study is missing"):
+        run(RunParams(name="sensitivity-study", out=tmp_path, report=False))
 
 
 def test_quick_acceptance_test_passes(tmp_path):

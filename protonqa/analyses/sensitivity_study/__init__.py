@@ -7,7 +7,7 @@ from pathlib import Path
 
 from protonqa.analyses.interface import Commissioning, Context, Input
 from protonqa.analyses.sensitivity_study.params import StudyParams
-from protonqa.values import AnalysisResult
+from protonqa.values import AnalysisResult, SettingsFile
 
 
 class SensitivityStudy:
@@ -16,21 +16,18 @@ class SensitivityStudy:
     name = "sensitivity-study"
     title = "Sensitivity study"
     version = "1.0"
-    inputs: tuple[Input, ...] = ()
+    inputs = (Input("study", SettingsFile, title="Study file (YAML); protonqa study template writes one"),)
     Params = StudyParams
 
     def run(self, context: Context[StudyParams]) -> AnalysisResult:
-        """Compute the study of a file; what is finished in ``work`` is kept and not computed again."""
-        from protonqa.errors import InputError
+        """Compute the study; what is finished in ``work`` is kept and not computed again."""
         from protonqa.jobs.runner import backend_for
         from protonqa.study.result import study_result
         from protonqa.study.run import run_study
-        from protonqa.study.settings import load_study
+        from protonqa.study.settings import study_from_text
 
-        params = context.params
-        if not params.study:
-            raise InputError("no study file was given", expected="a YAML file", remedy="protonqa study template")
-        study = load_study(Path(params.study))
+        params, settings = context.params, context.input("study", SettingsFile)
+        study = study_from_text(settings.text, settings.folder)
         backend = backend_for(params.workers, params.scheduler)
         with tempfile.TemporaryDirectory(prefix="protonqa-study-") as scratch:
             outcome = run_study(

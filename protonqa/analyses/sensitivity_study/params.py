@@ -1,4 +1,4 @@
-"""Parameters of the sensitivity study: which study, and who computes it; the study itself is a file."""
+"""Parameters of the sensitivity study: who computes it; what is studied stands in its file."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from protonqa.analyses.interface import AnalysisParams
 
 
 class StudyParams(AnalysisParams):
-    """Where the study is described, and on what it is computed; the result depends on the first alone."""
+    """On what a study is computed; its numbers do not depend on it."""
 
-    study: str = Field("", title="Study file", description="YAML; protonqa study template writes one.")
     workers: int | None = Field(
         None, ge=0, le=1024, title="Local workers", description="One a core where none is given."
     )
