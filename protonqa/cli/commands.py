@@ -35,6 +35,7 @@ COMMANDS = (
     Command("commission", "protonqa.cli.commission:commission", "Acceptance tests with known truth."),
     Command("history", "protonqa.cli.history:app", "Past results: list, show, compare, amend, back up, export."),
     Command("trend", "protonqa.cli.trend:trend", "Control charts of past results, by machine, site or field."),
+    Command("gui", "protonqa.cli.gui:gui", "The desktop program (extra: pip install protonqa[gui])."),
     Command("benchmark", "protonqa.cli.benchmark:benchmark", "Speed of this computer."),
     Command("config", "protonqa.cli.config:app", "The site file: check, show, template."),
     Command("doctor", "protonqa.cli.doctor:doctor", "What this computer has, and whether it computes correctly."),

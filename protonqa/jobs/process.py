@@ -79,6 +79,11 @@ class WorkerProcess:
         self._reader.start()
         self._send({"kind": "start", "function": function, "memory_mib": memory_mib, "idle_s": idle_s})
 
+    @property
+    def pid(self) -> int:
+        """Number of the process."""
+        return self._process.pid
+
     def give(self, task: CellTask) -> None:
         """Hand over a cell; a worker that has just died says so through the inbox."""
         self.task, self.task_since_s, self.told = task, time.monotonic(), (0.0, "")

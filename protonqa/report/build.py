@@ -60,7 +60,12 @@ _PLACED_TOO = frozenset({"analysis", "analysis_version", "origin"})
 
 
 def build_document(
-    result: AnalysisResult, subject: ReportSubject | None = None, *, created: datetime, anonymous: bool = False
+    result: AnalysisResult,
+    subject: ReportSubject | None = None,
+    *,
+    created: datetime,
+    anonymous: bool = False,
+    remarks: tuple[tuple[str, str], ...] = (),
 ) -> ReportDocument:
     """The report of a result.
 
@@ -74,6 +79,8 @@ def build_document(
         With a time zone; printed on every page (an anonymous report shows the year only).
     anonymous : bool
         Withholds identity, plan and beam names and dates, wherever they occur in the result's texts.
+    remarks : tuple of (label, text)
+        What a person adds; before the signatures, in a box of its own.
     """
     about = subject or ReportSubject()
     findings = _findings(result)
@@ -99,6 +106,9 @@ def build_document(
             section = _section(only, "Evidence", _action_level(result, only), compact=True)
         blocks += section
     blocks += _traceability(result, anonymous, new_page=any(isinstance(one, FigureBlock) for one in blocks[-1:]))
+    if remarks:
+        rows = tuple((clean(label, limit=40), clean(text, limit=600)) for label, text in remarks)
+        blocks.append(Facts(title="Remarks", rows=rows, columns=1))
     blocks.append(Signature(roles=ROLES))
     document = ReportDocument(
         title=clean(result.title or result.analysis, limit=60),

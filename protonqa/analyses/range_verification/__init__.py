@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from protonqa.values import (
 )
 
 if TYPE_CHECKING:
-    from protonqa.analyses.range_verification.evaluate import Setting
+    from protonqa.analyses.range_verification.evaluate import Compared, Setting
 
 DEFAULT_PSF_MM = 5.0
 
@@ -41,6 +42,10 @@ class RangeVerification:
     )
     Params = VerifyParams
 
+    def __init__(self, watch: Callable[[Compared, Setting], None] | None = None) -> None:
+        """`watch` gets the rays of each field as soon as they are judged, for a view that shows them one by one."""
+        self._watch = watch
+
     def run(self, context: Context[VerifyParams]) -> AnalysisResult:
         """Verify every beam of the plan, or the one asked for."""
         from protonqa.analyses.range_verification.evaluate import evaluate_field, worst
@@ -57,7 +62,7 @@ class RangeVerification:
         parts = []
         for beam in beams:
             try:
-                part = evaluate_field(context, setting, beam, context.progress)
+                part = evaluate_field(context, setting, beam, context.progress, self._watch)
             except NotEvaluableError as error:
                 part = replace(_not_evaluable(error.line(), ()), title=f"Beam {beam.number}")
             parts.append(part)

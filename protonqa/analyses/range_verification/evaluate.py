@@ -74,9 +74,13 @@ class Compared:
 
 
 def evaluate_field(
-    context: Context[VerifyParams], setting: Setting, beam: Beam, share: Callable[..., None]
+    context: Context[VerifyParams],
+    setting: Setting,
+    beam: Beam,
+    share: Callable[..., None],
+    watch: Callable[[Compared, Setting], None] | None = None,
 ) -> AnalysisResult:
-    """Verify one beam; raises NotEvaluableError where the plan gives nothing to verify."""
+    """Verify one beam; raises NotEvaluableError where the plan gives nothing to verify. `watch` gets its rays."""
     params, began = context.params, time.perf_counter()
     timings: dict[str, float] = {}
     field = plan_field(
@@ -119,6 +123,8 @@ def evaluate_field(
         shift_mm=shift,
         used=used,
     )
+    if watch is not None:
+        watch(compared, setting)
     timings["activity_and_ranges"] = time.perf_counter() - began
     began = time.perf_counter()
     share(1.0, 1.0, "uncertainty of the mean")

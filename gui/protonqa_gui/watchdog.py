@@ -1,0 +1,45 @@
+"""How long the event loop was blocked: the measure of a window that answers."""
+
+from __future__ import annotations
+
+import time
+
+from PySide6.QtCore import QObject, Qt, QTimer
+
+BEAT_MS = 20
+
+
+class Watchdog(QObject):
+    """A timer that notes by how much it came too late.
+
+    A loop that is free is late by a few milliseconds; whatever runs longer in it shows as lateness.
+    """
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.worst_ms = 0.0
+        self._last_s = 0.0
+        self._timer = QTimer(self)
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.timeout.connect(self._beat)
+
+    def start(self) -> None:
+        """Begin to measure, from nothing."""
+        self.reset()
+        self._timer.start(BEAT_MS)
+
+    def reset(self) -> None:
+        """Forget what was measured."""
+        self.worst_ms = 0.0
+        self._last_s = time.perf_counter()
+
+    def stop(self) -> float:
+        """End measuring; the longest block in ms."""
+        self._beat()
+        self._timer.stop()
+        return self.worst_ms
+
+    def _beat(self) -> None:
+        now_s = time.perf_counter()
+        self.worst_ms = max(self.worst_ms, 1000.0 * (now_s - self._last_s) - BEAT_MS)
+        self._last_s = now_s
