@@ -20,6 +20,10 @@ class TrainParams(BaseModel):
 
     config: Path | None = Field(None, description="Recipe (YAML); that of the shipped weights when absent.")
     out: Path = Field(description="Folder of model.safetensors, card.json and card.html.")
+    start: str | None = Field(None, description="Model to begin with: shipped, or a folder of train. With a case.")
+    case: Path | None = Field(None, description="Folder with CT and plan of the one patient that the model is for.")
+    beam: int | None = Field(None, ge=0, description="Beam of the plan [default: all].")
+    replay: Path | None = Field(None, description="Stored training set that is trained on beside the patient's twins.")
     training_set: Path | None = Field(None, description="Folder of the training set [default: OUT/training-set].")
     set_only: bool = Field(False, description="Make the training set and stop; the next call goes on from there.")
     set_workers: int | None = Field(
@@ -95,7 +99,7 @@ def make_set(params: TrainParams, *, progress: Callable[[float, float, str], Non
 
 
 def train(params: TrainParams, *, progress: Callable[[float, float, str], None] | None = None) -> Trained:
-    """Make the training set where it is not there yet, train, calibrate, test and save.
+    """Make the training set where it is not there yet, train, calibrate, test and save; with a case, for one patient.
 
     Raises
     ------
@@ -105,6 +109,10 @@ def train(params: TrainParams, *, progress: Callable[[float, float, str], None] 
         The folders cannot be written, or hold another training.
     Cancelled
     """
+    if params.start is not None or params.case is not None:
+        from protonqa.app.train_patient import train_patient
+
+        return train_patient(params, progress=progress)
     from protonqa.range_model.pipeline import train_model
     from protonqa.range_model.recipe import load_recipe, shipped_recipe
     from protonqa.range_model.shards import read_training_set

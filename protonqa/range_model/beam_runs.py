@@ -21,7 +21,9 @@ from protonqa.montecarlo.histories import Spots
 from protonqa.montecarlo.leg_tables import N_ROW, Tables, standard_tables
 from protonqa.montecarlo.medium import Medium
 from protonqa.montecarlo.plan import TransportPlan
+from protonqa.montecarlo.range_shifter import check_clear
 from protonqa.montecarlo.scene import make_scene
+from protonqa.montecarlo.shifted import slab_scene
 from protonqa.montecarlo.source import Source, check_aim
 from protonqa.montecarlo.tallies import (
     CHANNEL_SLOT,
@@ -195,6 +197,10 @@ def _laid_out(
         medium.material, medium.density, medium.grid.spacing_mm, start, shape, source.axis, source.reference, bins,
         n_pack, CHANNEL_SLOT + n_pack, 0,
     )  # fmt: skip
+    slab = None
+    if source.slab is not None:
+        check_clear(source.slab, source.spots, medium.density, medium.grid)
+        slab = slab_scene(source.slab, n_pack, CHANNEL_SLOT + n_pack)
     plan = TransportPlan(
         scene=scene,
         tables=tables,
@@ -202,6 +208,7 @@ def _laid_out(
         key=key_of(seed),
         tiles=tiles,
         channels=opened,
+        slab=slab,
     )
     return plan, opened
 

@@ -51,7 +51,9 @@ class Calibrated:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Outputs:
+class CalibrationRays:
+    """What networks say on calibration rays that no hard rule refuses; arrays (n_ray,) and (n_ray, k)."""
+
     true: Floats
     r80: Floats
     below: Floats
@@ -61,6 +63,25 @@ class _Outputs:
     mixed: NDArray[np.bool_]
     observed: Floats
     shape: Floats
+
+    def columns(self) -> dict[str, Floats]:
+        """What the axes of interval groups may name."""
+        found = {name: self.observed[:, i] for i, name in enumerate(OBSERVABLES)}
+        spread = 0.5 * (self.below + self.above)
+        return {**found, "spread_mm": spread, "disagreement_mm": self.disagreement, "mixing": self.mixing}
+
+
+def calibration_rays(
+    members: tuple[RangeNetwork, ...],
+    table: RayTable,
+    rows: NDArray[np.int64],
+    config: TrainConfig,
+    scenario: ScenarioConfig,
+    limits: DomainLimits,
+    number: int,
+) -> CalibrationRays:
+    """Networks on `rows` under draw `number` of a scenario: the same rays and draws whatever the networks are."""
+    return _outputs(members, table, rows, config.model, scenario, limits, [config.seed, CALIBRATION, number])
 
 
 def domain_limits(table: RayTable, train: NDArray[np.int64], config: TrainConfig) -> DomainLimits:
@@ -102,7 +123,7 @@ def calibrate(
         _outputs(members, table, split.calibrate, config.model, scenario, limits, [config.seed, CALIBRATION, number])
         for number, scenario in enumerate(wanted)
     ]
-    joined = {name: np.concatenate([getattr(r, name) for r in rounds]) for name in _Outputs.__slots__}
+    joined = {name: np.concatenate([getattr(r, name) for r in rounds]) for name in CalibrationRays.__slots__}
     score = fit_domain_score(joined["observed"], joined["shape"], joined["disagreement"])
     inside = score.score(joined["observed"], joined["shape"], joined["disagreement"]) <= 1.0
     kept = {name: value[inside] for name, value in joined.items()}
@@ -165,7 +186,7 @@ def _outputs(
     scenario: ScenarioConfig,
     limits: DomainLimits,
     seed: list[int],
-) -> _Outputs:
+) -> CalibrationRays:
     """Network outputs of the rays that no hard rule refuses."""
     rng = np.random.default_rng(seed)
     parts = []
@@ -178,7 +199,7 @@ def _outputs(
         free = np.array([not r for r in hard_reasons(rays, features.edge, observed, limits)], dtype=bool)
         output = run_members(members, features)
         parts.append(
-            _Outputs(
+            CalibrationRays(
                 true=table.r80_mm[some][free],
                 r80=output.r80_mm[free],
                 below=output.below_mm[free],
@@ -192,4 +213,6 @@ def _outputs(
         )
     if not parts:
         raise InputError("no calibration rays", expected="anatomies kept apart from training")
-    return _Outputs(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in _Outputs.__slots__})
+    return CalibrationRays(
+        **{name: np.concatenate([getattr(p, name) for p in parts]) for name in CalibrationRays.__slots__}
+    )

@@ -61,6 +61,24 @@ class MetricRow(Settings):
     flagged: float | None = None
 
 
+class PatientDomain(Settings):
+    """Whom a fine-tuned model is for: it answers on this CT alone.
+
+    ``ct_identity`` is `patient_case.ct_identity`; ``twins`` are the spans that the days of the patient were drawn from,
+    ``interval_rule`` how wide the intervals may at least be.
+    """
+
+    ct_identity: str
+    beams: tuple[int, ...]
+    started_from: str
+    started_from_card: str
+    twins: dict[str, Any]
+    anatomies: dict[str, int]
+    interval_rule: str
+    #: What the margins of the model that it began with were multiplied by, below and above.
+    interval_factors: tuple[float, float]
+
+
 class ModelCard(Settings):
     """Everything that must agree with the weights before they are used."""
 
@@ -80,6 +98,8 @@ class ModelCard(Settings):
     edge_following: dict[str, float] = Field(default_factory=dict)
     metrics: tuple[MetricRow, ...] = ()
     known_failures: tuple[str, ...] = ()
+    #: None for a model of any patient.
+    patient: PatientDomain | None = None
     weights_sha256: str
     weights_bytes: int = Field(ge=8)
     tensors: dict[str, TensorEntry]
@@ -104,6 +124,14 @@ thead { border-bottom: 2px solid #5b6b7d } code { word-break: break-all }
 </style></head><body>
 <h1>{{ card.name }}</h1>
 <p>Intended use: {{ card.intended_use }}. Licence: {{ card.licence }}.</p>
+{% if card.patient %}<p><strong>Made for one patient.</strong> It answers on the planning CT
+<code>{{ card.patient.ct_identity }}</code>, beams {{ card.patient.beams|join(", ") }}, and on no other.
+It began with {{ card.patient.started_from }} (card <code>{{ card.patient.started_from_card }}</code>).
+Intervals: {{ card.patient.interval_rule }} Factors {{ card.patient.interval_factors[0]|number }} below and
+{{ card.patient.interval_factors[1]|number }} above.</p>
+<table><tbody>{% for key, value in card.patient.twins.items() %}
+<tr><td>{{ key }}</td><td class="t">{{ value }}</td></tr>
+{% endfor %}</tbody></table>{% endif %}
 <h2>What it reached on anatomies it never saw</h2>
 <table><thead><tr><th>scenario</th><th class="t">rays</th><th class="t">method</th><th>n</th><th>mean, mm</th>
 <th>MAE, mm</th><th>SD, mm</th><th>median, mm</th><th>P95, mm</th><th>dose MAE</th><th>MRE, %</th><th>coverage</th>

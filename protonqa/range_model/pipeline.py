@@ -84,11 +84,17 @@ def train_model(
         )
     if threads < 1 or workers < 1:
         raise InputError("threads and workers are not positive", got=f"{threads} and {workers}", expected="1 or more")
-    split = split_of(table, seed=config.seed, calibrate=config.calibrate_share, test=config.test_share)
+    split = split_of(
+        table,
+        seed=config.seed,
+        calibrate=config.calibrate_share,
+        test=config.test_share,
+        hold_out=config.held_out_sites,
+    )
     total = config.all_epochs * config.model.members + len(scenarios)
     plain = _plain(config, table, split, stop)
-    counter = _Counter(total, progress)
-    states = _train_members(config, table, split, plain, folder, start, threads, workers, counter, stop)
+    counter = EpochCounter(total, progress)
+    states = train_members(config, table, split, plain, folder, start, threads, workers, counter, stop)
     members = tuple(trained_network(config, state) for state in states)
     with torch_threads(threads):
         model = _finish(config, table, split, members, states, dict(recipe or {}))
@@ -113,7 +119,7 @@ def _plain(config: TrainConfig, table: RayTable, split: Split, stop: Stop | None
         )
 
 
-class _Counter:
+class EpochCounter:
     """Epochs done by all workers together."""
 
     def __init__(self, total: int, progress: Progress | None) -> None:
@@ -122,13 +128,14 @@ class _Counter:
         self._lock = Lock()
 
     def report(self, member: int, done: int, text: str) -> None:
+        """Epochs that a member has done."""
         with self._lock:
             self._done[member] = done
             if self._progress is not None:
                 self._progress(sum(self._done.values()), self._total, text)
 
 
-def _train_members(
+def train_members(
     config: TrainConfig,
     table: RayTable,
     split: Split,
@@ -137,9 +144,10 @@ def _train_members(
     start: RangeModel | None,
     threads: int,
     workers: int,
-    counter: _Counter,
+    counter: EpochCounter,
     stop: Stop | None,
 ) -> list[Checkpoint]:
+    """Every member, `workers` at once; `plain` are rays of the pre-training or those replayed beside the others."""
     n = config.model.members
     at_once = min(workers, n)
     budget = None if config.time_budget_s is None else config.time_budget_s * at_once / n
@@ -216,8 +224,8 @@ def _finish(
             recipe=recipe,
             config=config.model_dump(mode="json"),
             seed=config.seed,
-            rays=_counted(split, None),
-            anatomies=_counted(split, table.anatomy),
+            rays=counted(split, None),
+            anatomies=counted(split, table.anatomy),
             epochs=min(state.epoch for state in states),
             complete=complete,
             program=protonqa.__version__,
@@ -253,6 +261,7 @@ def _scored(
     return model.card.model_copy(update={"metrics": rows, "edge_following": slopes})
 
 
-def _counted(split: Split, anatomy: NDArray[np.str_] | None) -> dict[str, int]:
+def counted(split: Split, anatomy: NDArray[np.str_] | None) -> dict[str, int]:
+    """Rays, or anatomies, of each part."""
     parts = {"train": split.train, "calibrate": split.calibrate, "test": split.test}
     return {name: int(part.size if anatomy is None else np.unique(anatomy[part]).size) for name, part in parts.items()}

@@ -146,6 +146,7 @@ def predict_ranges(
     *,
     batch: int = 64,
     threads: int | None = None,
+    ct_identity: str | None = None,
 ) -> RangePrediction:
     """R80 with interval, depth dose and state of each ray.
 
@@ -159,6 +160,9 @@ def predict_ranges(
         Rays at once.
     threads : int or None
         Batches at once on the CPU; None is as many as torch may use threads.
+    ct_identity : str or None
+        Planning CT of the profiles, `patient_case.ct_identity`: a model that was made for one patient answers on that
+        patient's CT alone, every other ray is NOT EVALUABLE. Other models need none.
 
     Raises
     ------
@@ -183,7 +187,19 @@ def predict_ranges(
     if coarse > model.card.domain.widest_bin_mm:
         text = f"depth bins of {coarse:.1f} mm, at most {model.card.domain.widest_bin_mm:.1f} mm can be read"
         reasons = [text] * profiles.n_ray
+    if foreign := foreign_reason(model, ct_identity):
+        reasons = [foreign] * profiles.n_ray
     return _assemble(profiles, parts, reasons)
+
+
+def foreign_reason(model: RangeModel, ct_identity: str | None) -> str:
+    """Why a model must not be used on this CT; empty where it may."""
+    patient = model.card.patient
+    if patient is None or patient.ct_identity == ct_identity:
+        return ""
+    if ct_identity is None:
+        return "the model was made for one patient, and it is not known whose CT these profiles belong to"
+    return "the model was made for one patient, and these profiles belong to another CT"
 
 
 def _for_all(

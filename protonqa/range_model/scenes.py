@@ -17,7 +17,7 @@ from protonqa.physics.materials import schneider_bin, schneider_materials
 from protonqa.physics.rsp import material_rsp, rsp_from_hu
 from protonqa.range_model.beam_draws import RANGE_HIGH_MM, RANGE_LOW_MM, BeamDraw
 from protonqa.range_model.patients import AIR_HU, Patient
-from protonqa.values import Grid, Volume
+from protonqa.values import Grid, Hlut, Volume
 
 Floats32 = NDArray[np.float32]
 
@@ -114,24 +114,31 @@ def make_scene(patient: Patient, aim: Aim, draw: BeamDraw) -> Scene | None:
     reach = np.ceil(0.5 * float(np.linalg.norm(patient.planned.grid.size_mm)) + 60.0)
     spacing = (COLUMN_MM, COLUMN_MM, step)
     whole = bev_grid(aim.frame, x_mm=(-half, half), y_mm=(-half, half), along_mm=(-reach, reach), spacing_mm=spacing)
-    window = _window(patient, aim, whole)
+    return scene_on(patient, whole, aim.range_mm, draw)
+
+
+def scene_on(
+    patient: Patient, whole: Grid, range_mm: float, draw: BeamDraw, *, hlut: Hlut | None = None
+) -> Scene | None:
+    """Both anatomies on the part of a grid along a beam that the protons need; None when they meet nothing."""
+    window = _window(patient, range_mm, whole)
     if window is None:
         return None
     grid = whole.crop((window[0], 0, 0), (window[1], whole.shape[1], whole.shape[2]))
-    planned = medium_from_hu(resample(patient.planned, grid, outside=AIR_HU))
-    delivered = delivered_medium(resample(patient.delivered, grid, outside=AIR_HU), draw)
+    planned = medium_from_hu(resample(patient.planned, grid, outside=AIR_HU), hlut=hlut)
+    delivered = delivered_medium(resample(patient.delivered, grid, outside=AIR_HU), draw, hlut=hlut)
     mask = Volume(grid=patient.planned.grid, array=patient.body.astype(np.float32), unit="1")
     return Scene(
         grid=grid,
         planned=planned,
         delivered=delivered,
         body=resample(mask, grid, outside=0.0).array > 0.5,
-        wepl_spread_mm=_wepl_spread(planned.rsp, step),
-        range_mm=aim.range_mm,
+        wepl_spread_mm=_wepl_spread(planned.rsp, float(whole.spacing_mm[2])),
+        range_mm=range_mm,
     )
 
 
-def _window(patient: Patient, aim: Aim, whole: Grid) -> tuple[int, int] | None:
+def _window(patient: Patient, range_mm: float, whole: Grid) -> tuple[int, int] | None:
     """Planes of `whole` from the first matter to well behind the range in the lightest column, in steps of 4 mm."""
     coarse = Grid(
         shape=(whole.shape[0], -(-whole.shape[1] // 3), -(-whole.shape[2] // 3)),
@@ -144,7 +151,7 @@ def _window(patient: Patient, aim: Aim, whole: Grid) -> tuple[int, int] | None:
     if dense.size == 0:
         return None
     water = np.cumsum(rsp_from_hu(hu), axis=0).min(axis=(1, 2)) * whole.spacing_mm[2]
-    beyond = np.flatnonzero(water > 1.06 * aim.range_mm + 15.0)
+    beyond = np.flatnonzero(water > 1.06 * range_mm + 15.0)
     last = int(beyond[0]) if beyond.size else int(dense[-1])
     # Whole millimetres, also where planes are half a millimetre.
     start = max(int(dense[0]) - 12, 0) // 4 * 4
@@ -152,13 +159,13 @@ def _window(patient: Patient, aim: Aim, whole: Grid) -> tuple[int, int] | None:
     return (start, stop) if stop - start > 40 else None
 
 
-def delivered_medium(ct: Volume, draw: BeamDraw) -> Medium:
+def delivered_medium(ct: Volume, draw: BeamDraw, *, hlut: Hlut | None = None) -> Medium:
     """What the protons meet: stopping power off by the drawn factors, soft tissue of another composition.
 
     The composition is that of a shifted CT number, and the density is such that the RSP at 100 MeV is the factor times
     that of the HU calibration: range error and composition do not mix.
     """
-    nominal = medium_from_hu(ct)
+    nominal = medium_from_hu(ct, hlut=hlut)
     hu = nominal.hu
     soft = (hu > _SOFT_LOW_HU) & (hu < _BONE_HU)
     shifted = np.where(soft, np.clip(hu + draw.composition_hu, _SOFT_LOW_HU, _BONE_HU), hu)

@@ -7,6 +7,7 @@ was not. Equality to the bit holds for the same program, processor and number of
 from __future__ import annotations
 
 import difflib
+import hashlib
 import math
 import time
 from collections.abc import Callable
@@ -43,10 +44,13 @@ _SCALING_RAYS = 2048
 
 
 class PretrainingConfig(Settings):
-    """Training on rays of the straight-ahead model first (`plain_rays`); no rays, no pre-training."""
+    """Training on rays of the straight-ahead model first (`plain_rays`); no rays, no pre-training.
+
+    Without epochs the rays are only replayed among the others.
+    """
 
     rays: int = Field(0, ge=0, le=1_000_000)
-    epochs: int = Field(10, ge=1, le=10_000)
+    epochs: int = Field(10, ge=0, le=10_000)
     passes: int = Field(1, ge=1, le=10_000)
     learning_rate: float = Field(2e-3, gt=0.0, le=1.0)
     #: Share of the batches of the training proper that still come from these rays.
@@ -84,6 +88,8 @@ class TrainConfig(Settings):
     calibration_named: int = Field(0, ge=0, le=100)
     #: Share of the range-mixed calibration rays that is to be flagged.
     flagged_share: float = Field(0.94, gt=0.0, lt=1.0)
+    #: Sites of the set that are for tests alone.
+    held_out_sites: tuple[str, ...] = ()
     #: Training stops at the end of the epoch that passes it; the card then says so. None is no bound.
     time_budget_s: float | None = Field(None, gt=0.0)
 
@@ -165,7 +171,9 @@ def train_member(
     ModelError
         The loss is not finite.
     """
-    identity = {"config": config.identity(), "set": table.content_hash, "member": member}
+    identity: dict[str, Any] = {"config": config.identity(), "set": table.content_hash, "member": member}
+    if start is not None:
+        identity["start"] = weights_hash(start)
     state = read_checkpoint(folder, member, identity)
     if state is None:
         first = start if start is not None else _fresh(config, table, split, member)
@@ -202,6 +210,15 @@ def time_step(config: TrainConfig, table: RayTable, split: Split, *, steps: int)
     for _ in range(steps):
         _step(network, optimiser, config, table, rng.choice(split.train, config.batch), rng)
     return (time.perf_counter() - began) / steps
+
+
+def weights_hash(network: RangeNetwork) -> str:
+    """SHA-256 over the weights of a network."""
+    digest = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def schedule(step: int, total: int, warmup_share: float) -> float:
