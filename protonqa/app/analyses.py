@@ -11,10 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from protonqa.analyses.interface import AnalysisParams
 from protonqa.analyses.limits import deadline_s_of, memory_mib_of
 from protonqa.analyses.registry import LoadedAnalysis, describe, listed_analyses, load_analysis
+from protonqa.analyses.result_json import finding_to_plain
 from protonqa.analyses.run_folder import prove_writable, staged_folder
 from protonqa.analyses.runner import check_params, run_analysis
 from protonqa.app.case_run import CaseOrder
 from protonqa.app.inputs import absolute, load_inputs
+from protonqa.app.labels import CaseFacts, facts_of_paths
 from protonqa.app.plugins import allowed_plugins
 from protonqa.app.progress import Cancel, Progress, stages
 from protonqa.app.recording import Recorder
@@ -60,7 +62,9 @@ def run(
     cancel: Cancel | None = None,
     record: Recorder | None = None,
 ) -> AnalysisResult:
-    """Read the inputs, run the analysis, publish result, report and manifest; store it where `record` is given.
+    """Read the inputs, run the analysis, publish result, report and manifest.
+
+    With `record` the result also says when this version was last commissioned on this device, and is stored.
 
     Raises
     ------
@@ -77,9 +81,14 @@ def run(
     # Parameters and folder are checked before the images are read: a typing error must not cost a minute.
     checked = check_params(loaded.analysis, params.params)
     prove_writable(params.out)
+    known = () if record is None else record.commissioning(loaded.analysis.name, loaded.analysis.version, device)
+    facts: CaseFacts | None = None
     if params.isolate if params.isolate is not None else not loaded.built_in:
         values: Mapping[str, Any] = {}
-        result = _run_apart(loaded, params, site, seed=seed, device=device, progress=progress, cancel=cancel)
+        result = _run_apart(
+            loaded, params, site, seed=seed, device=device, progress=progress, cancel=cancel, findings=known
+        )
+        facts = facts_of_paths(loaded.analysis.inputs, params.inputs)
     else:
         reading, running = stages(progress, (1, 9))
         reading(0, 1, "reading")
@@ -94,13 +103,13 @@ def run(
             device=device,
             progress=running,
             cancel=cancel,
-            findings=findings + completed.findings,
+            findings=findings + completed.findings + known,
             sources=completed.sources,
             report=params.report,
             anonymous=params.anonymous,
         )
     if record is not None:
-        record.result(result, values=values, paths=params.inputs, out=params.out)
+        record.result(result, values=values, paths=params.inputs, out=params.out, facts=facts)
     return result
 
 
@@ -113,6 +122,7 @@ def _run_apart(
     device: Device,
     progress: Progress | None,
     cancel: Cancel | None,
+    findings: tuple[Finding, ...] = (),
 ) -> AnalysisResult:
     """Read and run in a worker process under a deadline, and publish what comes back."""
     from protonqa.app.isolated import run_isolated
@@ -130,6 +140,7 @@ def _run_apart(
         strict=True,
         site="" if site is None else str(site.path),
         site_sha256="" if site is None else site.sha256,
+        findings=[finding_to_plain(one) for one in findings],
     )
     with staged_folder(params.out) as folder:
         result = run_isolated(

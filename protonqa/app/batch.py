@@ -13,9 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from protonqa import __version__
 from protonqa.analyses.limits import deadline_s_of, memory_mib_of
 from protonqa.analyses.registry import LoadedAnalysis, load_analysis
+from protonqa.analyses.result_json import finding_to_plain
 from protonqa.analyses.run_folder import prove_writable
 from protonqa.analyses.runner import check_params
 from protonqa.app.batch_file import BatchFile
+from protonqa.app.batch_store import store_cases
 from protonqa.app.batch_summary import CASES, BatchSummary, summary_of, write_lost_results, write_summary
 from protonqa.app.batch_table import (
     WantedCase,
@@ -28,6 +30,7 @@ from protonqa.app.batch_table import (
 )
 from protonqa.app.case_run import FUNCTION, CaseOrder
 from protonqa.app.plugins import allowed_plugins
+from protonqa.app.recording import Recorder
 from protonqa.device import CPU, Device, usable_cores
 from protonqa.errors import Cancelled, InputError
 from protonqa.jobs.canonical import canonical_json
@@ -37,7 +40,7 @@ from protonqa.jobs.local_disk import refuse_network_folder
 from protonqa.jobs.outcome import Retry
 from protonqa.jobs.progress import JobProgress
 from protonqa.jobs.runner import JobReport, backend_for, run_job
-from protonqa.jobs.table import Job
+from protonqa.jobs.table import Cell, Job
 from protonqa.jobs.watch import FolderWatch
 from protonqa.site.reading import current_site
 from protonqa.tables import TABLES_VERSION
@@ -113,6 +116,7 @@ class _Plan:
     params: BatchParams
     common: Mapping[str, Any]
     version: str
+    device: Device
 
     @property
     def name(self) -> str:
@@ -126,8 +130,12 @@ def batch(
     device: Device = CPU,
     progress: BatchProgress | None = None,
     cancel: Callable[[], bool] | None = None,
+    record: Recorder | None = None,
 ) -> BatchRun:
     """Run an analysis on every case that has no result yet, and write the summary.
+
+    With `record` every result says when this version had last been commissioned on this device as the batch began,
+    and is stored, once however often the batch is run.
 
     Every case runs with `seed`, as ``protonqa run`` would on it alone. Results and summary are the same, byte for
     byte, for any number of workers, on a cluster, and after any number of interruptions.
@@ -149,7 +157,7 @@ def batch(
     plan = _plan(params, file, seed, device)
     wanted = wanted_cases(params.source, file, plan.loaded.analysis.inputs, skip=params.out)
     prove_writable(params.out)
-    return _run(plan, wanted, progress, cancel)
+    return _run(plan, wanted, progress, cancel, record)
 
 
 def watch_batch(
@@ -162,6 +170,7 @@ def watch_batch(
     progress: BatchProgress | None = None,
     cancel: Callable[[], bool] | None = None,
     told: Callable[[BatchRun], None] | None = None,
+    record: Recorder | None = None,
 ) -> BatchRun | None:
     """As `batch`, for every case that arrives in the folder, until cancelled.
 
@@ -195,7 +204,7 @@ def watch_batch(
         if not wanted:
             continue
         try:
-            last = _run(plan, wanted, progress, cancelled)
+            last = _run(plan, wanted, progress, cancelled, record)
         except Cancelled:
             break  # what has finished stands in the summary
         if told is not None:
@@ -235,7 +244,7 @@ def _plan(params: BatchParams, file: BatchFile, seed: int, device: Device) -> _P
         f"{loaded.analysis.name} {loaded.analysis.version} of {loaded.origin}, protonqa {__version__}, "
         f"tables {TABLES_VERSION}, {device.kind}, seed {order.seed}, settings {settings}"
     )
-    return _Plan(loaded=loaded, params=params, common=common, version=version)
+    return _Plan(loaded=loaded, params=params, common=common, version=version, device=device)
 
 
 def _run(
@@ -243,19 +252,24 @@ def _run(
     wanted: tuple[WantedCase, ...],
     progress: BatchProgress | None,
     cancel: Callable[[], bool] | None,
+    record: Recorder | None,
 ) -> BatchRun:
     out = plan.params.out
     refuse_network_folder(out, label="journal of the batch")
     known = started_job(out)
     if known is not None:
         check_same_batch(known.version, plan.version)
-    cells = grown_table(() if known is None else known.cells, wanted, plan.common, anonymous=plan.params.anonymous)
+    before = () if known is None else known.cells
+    common = {**plan.common, "findings": _known_before(plan, before, record)}
+    cells = grown_table(before, wanted, common, anonymous=plan.params.anonymous)
     job = Job(name="batch", function=FUNCTION, cells=cells, version=plan.version)
 
     def summarised() -> BatchSummary:
         write_lost_results(out, cells, plan.loaded)
         summary = summary_of(plan.name, out, cells, anonymous=plan.params.anonymous)
         write_summary(summary, out, cells)
+        if record is not None:
+            store_cases(record, out, cells, plan.loaded.analysis.inputs)
         return summary
 
     try:
@@ -273,6 +287,16 @@ def _run(
         summarised()
         raise
     return BatchRun(summary=summarised(), report=report, out=out)
+
+
+def _known_before(plan: _Plan, before: tuple[Cell, ...], record: Recorder | None) -> list[dict[str, str]]:
+    """What each result says of the commissioning: as it was when the batch began, so that a resumed one stays equal."""
+    if before:
+        return list(before[0].parameters.get("findings", []))
+    if record is None:
+        return []
+    analysis = plan.loaded.analysis
+    return [finding_to_plain(one) for one in record.commissioning(analysis.name, analysis.version, plan.device)]
 
 
 def _backend(plan: _Plan) -> Backend:

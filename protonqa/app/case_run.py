@@ -10,11 +10,12 @@ from typing import Any
 
 from protonqa.analyses.commissioning import commission_analysis, outcome_to_plain
 from protonqa.analyses.registry import LoadedAnalysis, load_analysis
-from protonqa.analyses.result_json import result_to_json
+from protonqa.analyses.result_json import finding_from_plain, result_to_json
 from protonqa.analyses.run_folder import RESULT, write_staged
 from protonqa.analyses.runner import check_params, failed_result, run_analysis, versions
 from protonqa.app.case_files import DescribedCase, describe_case
 from protonqa.app.inputs import load_inputs
+from protonqa.app.labels import performed_of
 from protonqa.app.site_values import SiteValues, with_site
 from protonqa.device import Device, resolve_device
 from protonqa.errors import (
@@ -75,6 +76,8 @@ class CaseOrder:
         The site file; empty where there is none.
     site_sha256 : str
         What it must hold: a configuration that changes under a batch would mix results.
+    findings : list of mapping
+        What was known before the case was read, such as the last commissioning; they join those of the result.
     """
 
     analysis: str
@@ -93,6 +96,7 @@ class CaseOrder:
     strict: bool = False
     site: str = ""
     site_sha256: str = ""
+    findings: list[dict[str, str]] = field(default_factory=list)
 
     def to_plain(self) -> dict[str, Any]:
         """As parameters of a cell."""
@@ -167,7 +171,8 @@ def compute_case(loaded: LoadedAnalysis, order: CaseOrder, context: CellContext)
 
         write_result_report(result, values, folder, anonymous=order.anonymous)
     write_manifest(folder, flush=False)
-    return row_of(result, described.found)
+    performed = performed_of(values)
+    return row_of(result, described.found) | ({"performed": performed.isoformat()} if performed is not None else {})
 
 
 def device_of(wanted: Mapping[str, str]) -> Device:
@@ -251,7 +256,7 @@ def _analysed(
         cancel=context.cancelled,
         out=context.folder,
         origin=loaded.origin,
-        input_findings=findings + completed.findings,
+        input_findings=findings + completed.findings + tuple(map(finding_from_plain, order.findings)),
         sources=completed.sources,
         timed=order.timed,
     )

@@ -181,7 +181,8 @@ def add_folders(folders: tuple[Path, ...], labels: tuple[str, ...] = ()) -> tupl
     InputError, StoreError
         The first folder that has no whole result; those before it are stored.
     """
-    from protonqa.app.recording import parse_labels, record_folder
+    from protonqa.app.labels import parse_labels
+    from protonqa.app.recording import record_folder
 
     known = parse_labels(labels)
     with opened_store(create=True) as store:

@@ -6,15 +6,16 @@ A run is stored only where its caller hands in a recorder: the command line does
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from protonqa import __version__
+from protonqa.app.labels import NOTHING_KNOWN, CaseFacts, completed_labels, facts_of_values, parse_labels
 from protonqa.errors import InputError, ProtonQAError, StoreError
 from protonqa.tables import TABLES_VERSION
-from protonqa.values import AnalysisResult, Case, Finding, Severity
+from protonqa.values import AnalysisResult, Finding, Severity
 
 if TYPE_CHECKING:
     from protonqa.analyses.interface import Commissioning
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from protonqa.store import Labels, Store, StoredAs
 
 _OFF = "the results store is switched off"
+_MOST_NAMED = 5
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -53,7 +55,13 @@ class Recorder:
             return (Finding(severity=Severity.WARNING, code="COMMISSIONING-UNKNOWN", text=text),)
 
     def result(
-        self, result: AnalysisResult, *, values: Mapping[str, Any], paths: Mapping[str, Any], out: Path | None
+        self,
+        result: AnalysisResult,
+        *,
+        values: Mapping[str, Any],
+        paths: Mapping[str, Any],
+        out: Path | None,
+        facts: CaseFacts | None = None,
     ) -> None:
         """Store a result with its labels, the fingerprints of its inputs and of the files in `out`.
 
@@ -65,6 +73,8 @@ class Recorder:
         paths : mapping of input to path or paths
         out : Path or None
             Folder of the result, with its manifest.
+        facts : CaseFacts, optional
+            Of a case that another process has read, in place of `values`.
         """
         if self.store is None:
             return
@@ -77,14 +87,38 @@ class Recorder:
                 save_result(
                     self.store,
                     result,
-                    labels=_labels(self.labels, result, values),
+                    labels=completed_labels(self.labels, result, facts or facts_of_values(values)),
                     artefacts=artefacts,
                     inputs=input_fingerprints(_each_path(paths)),
                 )
             )
-            self._back_up()
+            self.back_up()
         except ProtonQAError as error:
             self.problems.append(error.line())
+
+    def folder(self, folder: Path, facts: Callable[[], CaseFacts]) -> bool:
+        """Store the result of a folder, once however often it is asked; False where the store refuses.
+
+        Parameters
+        ----------
+        folder : Path
+            With its manifest.
+        facts : callable
+            What the case says of itself; asked only where the result is new.
+        """
+        from protonqa.store.reading import has_result
+
+        if self.store is None:
+            return not self.problems
+        try:
+            result, uid = _read_folder(folder)
+            if not has_result(self.store, uid):
+                labels = completed_labels(self.labels, result, facts())
+                self.stored.append(_save_folder(self.store, folder, result, labels, uid))
+        except ProtonQAError as error:
+            self.problems.append(error.line())
+            return False
+        return True
 
     def acceptance_test(
         self, name: str, version: str, outcome: Commissioning, *, device: Device, seed: int, quick: bool
@@ -98,7 +132,7 @@ class Recorder:
             self.stored.append(
                 save_commissioning(self.store, name, version, outcome, device=device, seed=seed, quick=quick)
             )
-            self._back_up()
+            self.back_up()
         except ProtonQAError as error:
             self.problems.append(error.line())
 
@@ -112,6 +146,8 @@ class Recorder:
         """One line for a terminal; empty where nothing was to be stored."""
         if not self.stored:
             return ""
+        if len(self.stored) > _MOST_NAMED:
+            return f"{len(self.stored)} results stored, the last under number {self.stored[-1].number}"
         return f"stored under number {', '.join(str(one.number) for one in self.stored)}"
 
     def close(self) -> None:
@@ -125,7 +161,8 @@ class Recorder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _back_up(self) -> None:
+    def back_up(self) -> None:
+        """An automatic backup, where one is due."""
         from protonqa.store.backups import backup_if_due
         from protonqa.store.location import file_of
 
@@ -170,31 +207,6 @@ def open_recorder(*, wanted: bool | None = None, labels: Iterable[str] = ()) -> 
         return Recorder(labels=known, problems=[error.line()])
 
 
-def parse_labels(pairs: Sequence[str]) -> Labels:
-    """Labels from ``NAME=VALUE``: machine, site, field, patient (a pseudonym), performed (date or time).
-
-    Raises
-    ------
-    InputError
-        Not a pair, an unknown or repeated name, or no date.
-    """
-    from protonqa.app.moments import moment
-    from protonqa.store import Labels
-    from protonqa.store.values import LABELS
-
-    names = (*LABELS, "performed")
-    found: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        name = name.strip().lower()
-        if not equals or name not in names or name in found:
-            raise InputError(
-                "a label cannot be used", got=repr(pair[:40]), expected=f"NAME=VALUE, each of {', '.join(names)} once"
-            )
-        found[name] = moment(value) if name == "performed" else value
-    return Labels(**found)
-
-
 def record_folder(store: Store, folder: Path, labels: Labels) -> StoredAs:
     """Store the result of a folder that was written earlier; the same folder again changes nothing.
 
@@ -205,11 +217,15 @@ def record_folder(store: Store, folder: Path, labels: Labels) -> StoredAs:
     StoreError
         It is damaged, or the store cannot be written.
     """
+    result, uid = _read_folder(folder)
+    return _save_folder(store, folder, result, completed_labels(labels, result, NOTHING_KNOWN), uid)
+
+
+def _read_folder(folder: Path) -> tuple[AnalysisResult, str]:
+    """The result of a folder and the identifier it has in every store."""
     from protonqa.analyses.result_json import result_from_json
     from protonqa.analyses.run_folder import RESULT
     from protonqa.files.atomic import check_manifest
-    from protonqa.store import save_result
-    from protonqa.store.fingerprints import artefact_fingerprints
 
     path = folder / RESULT
     if not path.is_file():
@@ -219,11 +235,17 @@ def record_folder(store: Store, folder: Path, labels: Labels) -> StoredAs:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise StoreError("the result cannot be read", got=type(error).__name__) from error
-    result = result_from_json(text)
     # Two folders may hold equal results, of two cases without a PET for example.
     uid = hashlib.sha256(f"{folder.absolute().name}\n{text}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return result_from_json(text), uid
+
+
+def _save_folder(store: Store, folder: Path, result: AnalysisResult, labels: Labels, uid: str) -> StoredAs:
+    from protonqa.store import save_result
+    from protonqa.store.fingerprints import artefact_fingerprints
+
     artefacts = artefact_fingerprints(folder, result.artefacts)
-    return save_result(store, result, labels=_labels(labels, result, {}), artefacts=artefacts, uid=uid)
+    return save_result(store, result, labels=labels, artefacts=artefacts, uid=uid)
 
 
 def _commissioned(store: Store, analysis: str, analysis_version: str, device: Device) -> Finding:
@@ -252,49 +274,6 @@ def _commissioned(store: Store, analysis: str, analysis_version: str, device: De
         return Finding(severity=Severity.WARNING, code="COMMISSIONED-QUICK", text=text)
     text = f"There is no passed commissioning of {what}. {remedy}"
     return Finding(severity=Severity.WARNING, code="NOT-COMMISSIONED", text=text)
-
-
-def _labels(given: Labels | None, result: AnalysisResult, values: Mapping[str, Any]) -> Labels:
-    """What the user said, completed by what the case says: pseudonym of the patient, beam of a single field."""
-    from protonqa.store import Labels
-    from protonqa.store.rows import field_name
-
-    labels = given or Labels()
-    if not labels.patient:
-        labels = replace(labels, patient=_pseudonym(values))
-    if not labels.field and len(result.parts) == 1:
-        labels = replace(labels, field=field_name(result.parts[0])[:200])
-    if not labels.machine:
-        labels = replace(labels, machine=_machine(result, values))
-    return labels
-
-
-def _machine(result: AnalysisResult, values: Mapping[str, Any]) -> str:
-    """The machine of the beams that were looked at, by the name the site file gives it, else as the plan has it."""
-    from protonqa.site.choice import machine
-    from protonqa.site.reading import current_site
-
-    plan = next((one.plan for one in values.values() if isinstance(one, Case) and one.plan is not None), None)
-    if plan is None:
-        return ""
-    numbers = {part.value("beam") for part in result.parts}
-    names = {beam.machine for beam in plan.beams if not numbers or float(beam.number) in numbers}
-    site = current_site()
-    known = machine(site, plan) if site is not None else None
-    return known.value.name if known is not None else names.pop()[:200] if len(names) == 1 else ""
-
-
-def _pseudonym(values: Mapping[str, Any]) -> str:
-    from protonqa.store.location import data_folder
-    from protonqa.store.pseudonym import pseudonym, pseudonym_key
-
-    for case in values.values():
-        if isinstance(case, Case):
-            infos = (case.plan_info, case.ct_info, case.pet.info if case.pet is not None else None)
-            known = [one.patient.patient_id for one in infos if one is not None and one.patient.patient_id.strip()]
-            if known:
-                return pseudonym(known[0], pseudonym_key(data_folder()))
-    return ""
 
 
 def _each_path(paths: Mapping[str, Any]) -> dict[str, Path]:

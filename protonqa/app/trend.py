@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import ConfigDict, Field
@@ -15,16 +15,23 @@ from pydantic import ConfigDict, Field
 from protonqa.app.history import HistoryQuery, opened_store
 from protonqa.app.moments import moment
 from protonqa.errors import InputError, NotEvaluableError
+from protonqa.store.reading import history
 from protonqa.store.trend.charts import GOOD_BASELINE, LEAST_BASELINE, ChartSettings, ControlCharts, control_charts
 from protonqa.store.trend.cusum import DEFAULT_H, DEFAULT_K
 from protonqa.store.trend.individuals import RULES
 from protonqa.store.trend.points import TrendPoint, grouped, trend_points
 from protonqa.store.trend.run_length import FalseAlarms, false_alarms
+from protonqa.store.values import HistoryFilter
 from protonqa.values import Finding, Severity, State
+
+if TYPE_CHECKING:
+    from protonqa.store import Store
 
 TREND_JSON = "trend.json"
 #: More points after the baseline than this no longer move the simulated share of false alarms.
 _MOST_SIMULATED = 100
+#: Results that are looked at for the names of measurements.
+_LOOKED_AT = 20
 
 
 class TrendParams(HistoryQuery):
@@ -122,6 +129,18 @@ class Trend:
         }
 
 
+def _nothing(store: Store, params: TrendParams) -> InputError:
+    """No point to draw; names what the newest results of the analysis do hold."""
+    newest = history(store, HistoryFilter(analysis=params.analysis, limit=_LOOKED_AT))
+    names = dict.fromkeys(one.name for row in newest for one in row.measurements)
+    return InputError(
+        "no stored result holds this measurement",
+        got=f"{params.measurement} of {params.analysis or 'any analysis'}",
+        expected=f"--measurement with one of {', '.join(list(names)[:12])}" if names else "",
+        remedy="see protonqa history for what is stored",
+    )
+
+
 def trend(params: TrendParams, *, out: Path | None = None) -> Trend:
     """Judge the stored values of one measurement, and write page and numbers where `out` is given.
 
@@ -135,12 +154,8 @@ def trend(params: TrendParams, *, out: Path | None = None) -> Trend:
     settings = params.settings()
     with opened_store() as store:
         points = trend_points(store, params.measurement, params.to_filter())
-    if not points:
-        raise InputError(
-            "no stored result holds this measurement",
-            got=f"{params.measurement} of {params.analysis or 'any analysis'}",
-            remedy="see protonqa history for what is stored",
-        )
+        if not points:
+            raise _nothing(store, params)
     groups = grouped(points, params.by)
     found = Trend(params=params, groups=tuple(_group(key, many, params, settings) for key, many in groups.items()))
     if out is not None:

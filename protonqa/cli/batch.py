@@ -15,11 +15,13 @@ from protonqa.app.batch import BatchParams
 from protonqa.cli.batch_table import LiveTable
 from protonqa.cli.common import DEFAULT, Common
 from protonqa.cli.options import OPTIONS, Enable, NoPlugins, completed, without
+from protonqa.cli.storing import STORING, Storing, with_record
 from protonqa.cli.task import task
 from protonqa.cli.values import file_values, pair_values
 
 if TYPE_CHECKING:
     from protonqa.app.batch import BatchRun
+    from protonqa.app.recording import Recorder
 
 _WATCH = Group("Watching a folder", sort_key=50)
 _Options: Any = without(BatchParams, "source", "params", "inputs", "select", "plugins", "config")
@@ -44,6 +46,7 @@ def batch(
     enable: Enable = None,
     no_plugins: NoPlugins = False,
     watching: Annotated[WatchOptions, Parameter(name="*", group=_WATCH)] = WatchOptions(),  # noqa: B008  frozen
+    storing: Storing = STORING,
     common: Common = DEFAULT,
 ) -> int:
     """One analysis over many cases: resumable, a bad case never stops the rest.
@@ -79,22 +82,24 @@ def batch(
         plugins=() if no_plugins else enable,
     )
     if watching.watch:
-        return _watch(wanted, watching, common)
+        return _watch(wanted, watching, storing, common)
     from protonqa.app.batch import batch as run
 
-    with task(replace(common, progress=False)) as job, LiveTable(wanted=common.progress) as live:
-        done = run(wanted, seed=common.seed, device=job.device, progress=live)
-    return _finish(job, done)
+    quiet = replace(common, progress=False)
+    with task(quiet) as job, storing.recorder() as record, LiveTable(wanted=common.progress) as live:
+        done = run(wanted, seed=common.seed, device=job.device, progress=live, record=record)
+    return _finish(job, done, record)
 
 
-def _watch(params: BatchParams, watching: WatchOptions, common: Common) -> int:
+def _watch(params: BatchParams, watching: WatchOptions, storing: Storing, common: Common) -> int:
     """Until Ctrl-C; what has finished by then is in the summary."""
     from protonqa.app.batch import watch_batch
     from protonqa.app.progress import CancelToken
 
     cancel = CancelToken()
     quiet = replace(common, progress=False)
-    with task(quiet) as job, LiveTable(wanted=common.progress) as live, _interrupt(cancel):
+    live = LiveTable(wanted=common.progress)
+    with task(quiet) as job, storing.recorder() as record, live, _interrupt(cancel):
         done = watch_batch(
             params,
             quiet_s=watching.quiet_s,
@@ -103,10 +108,11 @@ def _watch(params: BatchParams, watching: WatchOptions, common: Common) -> int:
             device=job.device,
             progress=live,
             cancel=cancel,
+            record=record,
         )
     if done is None:
         return job.finish({"analysis": params.analysis, "counts": {}, "cases": []}, text="no case arrived")
-    return _finish(job, done)
+    return _finish(job, done, record)
 
 
 @contextmanager
@@ -123,7 +129,7 @@ def _interrupt(cancel: Any) -> Iterator[None]:
             signal.signal(getattr(signal, name), handler)
 
 
-def _finish(job: Any, done: BatchRun) -> int:
+def _finish(job: Any, done: BatchRun, record: Recorder) -> int:
     from protonqa.cli.frame import print_error
 
     failed = done.summary.counts.get("ERROR", 0)
@@ -131,7 +137,8 @@ def _finish(job: Any, done: BatchRun) -> int:
         first = next(row for row in done.summary.rows if row.state == "ERROR")
         count = f"{failed} of {len(done.summary.rows)}"
         print_error("BATCH", f"{count} cases have no result, the first: {first.reason}, see summary.csv")
-    return int(job.finish(done.to_plain(), text=_text(done), code=done.exit_code))
+    plain = {**done.to_plain(), **record.to_plain(), "newly_stored": len(record.stored)}
+    return int(job.finish(plain, text=with_record(_text(done), record), code=done.exit_code))
 
 
 def _text(done: BatchRun) -> str:

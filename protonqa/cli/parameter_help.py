@@ -29,7 +29,7 @@ def _text(name: str, one: Mapping[str, Any], known: Mapping[str, Any], *, requir
     if required:
         return f"{text} [required]"
     default = one.get("default")
-    return text if default is None else f"{text} [default: {_value(default)}]"
+    return text if default in (None, "") else f"{text} [default: {_value(default)}]"
 
 
 def limits_text(one: Mapping[str, Any], known: Mapping[str, Any]) -> str:

@@ -106,16 +106,18 @@ def _allowed(tokens: tuple[str, ...]) -> tuple[str, ...]:
 
 def _words_of(tokens: tuple[str, ...], options: tuple[str, ...]) -> tuple[str, ...] | None:
     """The values of an option among tokens that were not parsed yet; None where it is absent."""
+    found: tuple[str, ...] | None = None
     for index, word in enumerate(tokens):
         option, equals, value = word.partition("=")
         if option not in options:
             continue
         if equals:
-            return (value,)
+            found = (*(found or ()), value)
+            continue
         following = tokens[index + 1 :]
         stop = next((place for place, one in enumerate(following) if one.startswith("-")), len(following))
-        return tuple(following[:stop])
-    return None
+        found = (*(found or ()), *following[:stop])
+    return found
 
 
 def _app_of(analysis: Analysis) -> App:
@@ -152,8 +154,8 @@ def _app_of(analysis: Analysis) -> App:
 
     command.__doc__ = f"{analysis.title}, version {analysis.version}."
     command.__annotations__ = {
-        "inputs": Annotated[inputs, Parameter(name="*", group=_INPUTS)],
-        "options": Annotated[options, Parameter(name="*", group=_PARAMETERS)],
+        "inputs": _flattened(inputs, _INPUTS),
+        "options": _flattened(options, _PARAMETERS),
         "out": Annotated[Path, Parameter(help="Folder of the result.")],
         "param": Annotated[tuple[str, ...], Parameter(help="A parameter as NAME=VALUE; may be repeated.", negative="")],
         "params": Annotated[Path | None, Parameter(help="Parameters from a YAML or JSON file.")],
@@ -182,6 +184,13 @@ def _app_of(analysis: Analysis) -> App:
     )
     app.default(command)
     return app
+
+
+def _flattened(model: Any, group: Group) -> Any:
+    """The fields of `model` as options; an analysis may have no inputs or no parameters."""
+    if not model.model_fields:
+        return Annotated[model | None, Parameter(parse=False)]
+    return Annotated[model, Parameter(name="*", group=group)]
 
 
 def _given(model: BaseModel | None) -> dict[str, Any]:

@@ -143,6 +143,18 @@ def find_result(store: Store, reference: str | int) -> int:
     return int(found[0])
 
 
+def has_result(store: Store, uid: str) -> bool:
+    """Whether a result is stored under this identifier.
+
+    Raises
+    ------
+    StoreError
+    """
+    with store.reading() as reader:
+        found = reader.execute(select(schema.result.c.id).where(schema.result.c.uid == uid))
+        return found.first() is not None
+
+
 def load_result(store: Store, number: int) -> AnalysisResult:
     """The whole result as it was stored, proved by its SHA-256.
 

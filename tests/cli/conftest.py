@@ -68,6 +68,17 @@ class MeanHu:
     def commission(self, context):
         limit = 1.0 if context.quick else 0.1
         return Commissioning(checks=(Check(name="bias", value=0.5, unit="HU", limit=limit, title="Bias"),))
+
+
+class Bare:
+    name, title, version, inputs, Params = "bare", "A draw", "1.0", (), AnalysisParams
+
+    def run(self, context):
+        number = Measurement(name="draw", value=context.rng().random(), unit="1")
+        return AnalysisResult(analysis="bare", version="1.0", state=State.PASS, measurements={"draw": number})
+
+    def commission(self, context):
+        return Commissioning(checks=(Check(name="one", value=1.0, unit="1", limit=1.0),))
 """
 
 
@@ -123,7 +134,7 @@ def plugin_site(tmp_path_factory):
     info = site / "acme_qa-1.2.0.dist-info"
     info.mkdir()
     info.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: acme-qa\nVersion: 1.2.0\nSummary: Mean HU\n")
-    info.joinpath("entry_points.txt").write_text("[protonqa.analyses]\nmean-hu = acme_qa:MeanHu\n")
+    info.joinpath("entry_points.txt").write_text("[protonqa.analyses]\nmean-hu = acme_qa:MeanHu\nbare = acme_qa:Bare\n")
     return site
 
 

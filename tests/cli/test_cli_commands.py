@@ -185,3 +185,18 @@ def test_cuda_asked_for_is_never_replaced(shell):
     done = shell("doctor", "--device", "cuda")
     assert done.code == 2
     assert done.error.startswith("error[DEVICE]: no usable CUDA device")
+
+
+def test_an_analysis_may_have_neither_inputs_nor_parameters(inside):
+    page = inside("run", "bare", "--help").out
+    assert "--out" in page
+    assert "INPUTS" not in page
+    assert "OPTIONS]" in page
+    seeded = inside("run", "bare", "--out", "out", "--seed", "3", "--no-report", "--no-store", "--json")
+    assert (seeded.code, seeded.json()["measurements"]["draw"]["unit"]) == (0, "1")
+
+
+def test_plugins_may_be_enabled_one_by_one(inside, monkeypatch):
+    monkeypatch.delenv("PROTONQA_PLUGINS")
+    words = ("--out", "out", "--no-report", "--no-store", "--enable", "other==1", "--enable", "acme-qa==1.2.0")
+    assert inside("run", "bare", *words).code == 0

@@ -286,7 +286,7 @@ def test_the_site_file_names_the_store_and_the_environment_goes_before_it(
 
 
 def test_machine_and_field_come_from_the_plan(tmp_path, monkeypatch):
-    from protonqa.app.recording import _labels
+    from protonqa.app.labels import completed_labels, facts_of_values
 
     site_file(tmp_path / "clinic", monkeypatch, "machines:\n  - {name: Gantry 1, treatment_machine: GTR1}\n")
     result = AnalysisResult(
@@ -304,7 +304,7 @@ def test_machine_and_field_come_from_the_plan(tmp_path, monkeypatch):
     )
 
     def of(machine):
-        return _labels(None, result, {"case": case_with(machine)})
+        return completed_labels(None, result, facts_of_values({"case": case_with(machine)}))
 
     assert (of("GTR1").machine, of("GTR1").field) == ("Gantry 1", "beam 2")
     assert of("GTR9").machine == "GTR9"
@@ -371,6 +371,24 @@ def test_a_clinical_run_carries_its_commissioning_and_is_stored(inside, dark_cas
     assert {one["name"] for one in shown["artefacts"]} >= {"result.json", "report.pdf", "report.html"}
     whole = b"".join(path.read_bytes() for path in own_store.parent.rglob("*") if path.is_file())
     assert b"CANARY" not in whole
+    assert shown["performed_utc"].startswith("2026-01-05"), "a trend goes by the day of the PET"
     off = inside("verify", *files, "--out", "two", "--device", "cpu", "--no-store", "--json").json()
     assert off["stored"] is None
     assert "COMMISSIONING-UNKNOWN" in {one["code"] for one in off["findings"]}
+
+
+def test_a_batch_stores_each_case_once_with_machine_patient_and_day(inside, dark_case, own_store, tmp_path):
+    (tmp_path / "cases").mkdir()
+    (tmp_path / "cases" / "monday").symlink_to(dark_case)
+    (tmp_path / "cases" / "empty").mkdir()
+    words = ("batch", "cases", "--analysis", "range-verification", "--out", "night", "--workers", "0")
+    done = inside(*words, "--label", "site=brain", "--json")
+    assert (done.code, done.json()["newly_stored"]) == (2, 1), "a folder without files is no result"
+    result = json.loads((tmp_path / "night" / "cases" / "monday" / "result.json").read_text())
+    assert "NOT-COMMISSIONED" in {one["code"] for one in result["findings"]}
+    (row,) = inside("history", "--json").json()["results"]
+    assert (row["machine"], row["site"], row["patient"][:2]) == ("GTR1", "brain", "P-")
+    assert row["performed_utc"].startswith("2026-01-05")
+    assert inside(*words, "--json").json()["newly_stored"] == 0
+    assert inside("history", "add", "night/cases/monday").code == 0
+    assert len(inside("history", "--json").json()["results"]) == 1
