@@ -120,6 +120,12 @@ def _case_table(path: Path) -> Loaded:
     return read_case_table(path), ()
 
 
+def _range_model(path: Path) -> Loaded:
+    from protonqa.range_model.model_file import load_model
+
+    return load_model(path), ()
+
+
 def _image_set(path: Path) -> Loaded:
     from protonqa.files.collections import read_image_set
 
@@ -202,6 +208,7 @@ SOURCES: Mapping[str, InputSource] = {
     "PetImage": InputSource(paths={"": "PET: DICOM folder"}, load=_pet, dicom={"": "pet"}, suffixes=(".zip",)),
     "ProfileSet": InputSource(paths={"": "profiles (CSV or NPZ)"}, load=_profiles, suffixes=(".csv", ".npz")),
     "SettingsFile": InputSource(paths={"": "settings (YAML)"}, load=_settings, suffixes=(".yaml", ".yml")),
+    "RangeModel": InputSource(paths={"": "folder of train"}, load=_range_model),
     "TextDocument": InputSource(paths={"": "text (UTF-8)"}, load=_text, suffixes=(".txt", ".md", ".conllu", ".tsv")),
     "TrainedModel": InputSource(
         paths={"": "weights (.safetensors) with their card"}, load=_trained_model, suffixes=(".safetensors",)

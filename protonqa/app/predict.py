@@ -38,6 +38,7 @@ class PredictParams(BaseModel):
     profiles: Path = Field(description="Activity profiles: CSV or NPZ with depth_mm, activity, ...")
     out: Path = Field(description="Depth doses (CSV); the ranges go beside it as FILE_ranges.csv.")
     weights: Path | None = Field(None, description="A model of your own: folder of train [default: the shipped one].")
+    ct: Path | None = Field(None, description="CT these profiles belong to, for a model made for one patient.")
     threads: int | None = Field(None, ge=1, le=1024, description="Threads [default: those of torch].")
 
 
@@ -120,10 +121,11 @@ def predict(
     prove_writable(params.out.parent)
     report_progress(progress, None, 0, 1, "model")
     used = model or _model(params.weights)
+    identity = None if params.ct is None else _identity(params.ct)
     parts = []
     for done, one in enumerate(table.sets):
         report_progress(progress, None, done, len(table.sets), "predicting")
-        parts.append(predict_ranges(used, one, device, threads=params.threads))
+        parts.append(predict_ranges(used, one, device, threads=params.threads, ct_identity=identity))
     findings = [*table.findings, *(finding for part in parts for finding in part.findings)]
     outcome = Prediction(
         parts=tuple(parts),
@@ -145,6 +147,14 @@ def _model(weights: Path | None) -> RangeModel:
     from protonqa.range_model.model_file import load_model, shipped_model
 
     return shipped_model() if weights is None else load_model(weights)
+
+
+def _identity(ct: Path) -> str:
+    from protonqa.dicom import read_ct
+    from protonqa.range_model.patient_case import ct_identity
+
+    volume, info, _ = read_ct(ct)
+    return ct_identity(volume, info.frame_of_reference_uid)
 
 
 def _number(value: float) -> float | None:

@@ -21,7 +21,7 @@ from protonqa.site.reading import current_site
 from protonqa.values import AnalysisResult, Finding, Severity
 
 WashoutName = Literal["none", "mizuno-brain", "mizuno-muscle", "parodi-hu", "toramatsu-o15"]
-_INPUTS = ("ct", "pet", "plan", "dose", "hlut", "beam_model", "expected")
+_INPUTS = ("ct", "pet", "plan", "dose", "hlut", "beam_model", "expected", "range_model")
 
 
 class VerifyCommand(BaseModel):
@@ -38,6 +38,7 @@ class VerifyCommand(BaseModel):
     hlut: Path | None = Field(None, description="HU calibration (CSV).")
     beam_model: Path | None = Field(None, description="Beam model of the machine.")
     expected: Path | None = Field(None, description="Expected PET, as expected-pet writes it; else it is simulated.")
+    range_model: Path | None = Field(None, description="Range model of your own, such as one made for this patient.")
     beam: int | None = Field(None, ge=0, description="Beam number, where the plan has several.")
     delay_s: float | None = Field(None, ge=0, description="End of beam to start of frame, s.")
     irradiation_s: float | None = Field(None, ge=0, description="Duration of the irradiation, s.")

@@ -39,6 +39,8 @@ class RangeVerification:
         Input("expected", PetImage, optional=True, title="Expected PET of the plan"),
         Input("hlut", Hlut, optional=True, title="HU calibration of the scanner"),
         Input("beam_model", BeamModel, optional=True, title="Beam model of the machine"),
+        # By name: its class would load torch.
+        Input("range_model", "RangeModel", optional=True, title="Range model of your own, such as this patient's"),
     )
     Params = VerifyParams
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from protonqa.device import Device
 from protonqa.physics.curves import a50s
-from protonqa.values import Finding, ProfileSet, Severity
+from protonqa.values import Case, Finding, ProfileSet, Severity
 
 if TYPE_CHECKING:
     from protonqa.range_model.model_file import RangeModel
@@ -44,13 +44,28 @@ class RangeEstimates:
         return np.isfinite(self.r80_mm)
 
 
-def load_model(method: str) -> tuple[RangeModel | None, tuple[Finding, ...]]:
-    """The shipped range model; with ``auto`` its absence is a finding and A50 takes its place."""
-    from protonqa.errors import ModelFileError
-    from protonqa.range_model.model_file import shipped_model
+def load_model(method: str, given: object = None) -> tuple[RangeModel | None, tuple[Finding, ...]]:
+    """The range model that was `given`, else the shipped one; with ``auto`` its absence is a finding, and A50 serves.
+
+    Raises
+    ------
+    InputError
+        Something else was given.
+    ModelFileError
+        No model, and ``method`` insists on one.
+    """
+    from protonqa.errors import InputError, ModelFileError
+    from protonqa.range_model.model_file import RangeModel, shipped_model
 
     if method == "a50":
         return None, (_finding("METHOD-A50", "The range is judged by A50 alone, as asked for."),)
+    if given is not None:
+        if not isinstance(given, RangeModel):
+            raise InputError(
+                "input range_model is no range model", got=type(given).__name__, expected="folder of train"
+            )
+        text = f"The range model is not the shipped one but {given.card.name}."
+        return given, (Finding(severity=Severity.INFO, code="MODEL-OF-YOUR-OWN", text=text),)
     try:
         return shipped_model(), ()
     except ModelFileError as error:
@@ -59,16 +74,27 @@ def load_model(method: str) -> tuple[RangeModel | None, tuple[Finding, ...]]:
         return None, (_finding("MODEL-ABSENT", f"The range model cannot be used ({error.what}); A50 takes its place."),)
 
 
+def identity_for(model: RangeModel | None, case: Case) -> str | None:
+    """Identity of the planning CT, where the model was made for one patient and asks whose it is."""
+    if model is None or model.card.patient is None:
+        return None
+    from protonqa.range_model.patient_case import ct_identity
+
+    return ct_identity(case.ct, case.ct_info.frame_of_reference_uid)
+
+
 def _finding(code: str, text: str) -> Finding:
     return Finding(severity=Severity.WARNING, code=code, text=text)
 
 
-def estimate(model: RangeModel | None, profiles: ProfileSet, device: Device) -> RangeEstimates:
-    """Ranges of all rays of a profile set."""
+def estimate(
+    model: RangeModel | None, profiles: ProfileSet, device: Device, *, ct_identity: str | None = None
+) -> RangeEstimates:
+    """Ranges of all rays of a profile set; `ct_identity` says whose CT they belong to (`identity_for`)."""
     if model is not None:
         from protonqa.range_model.predict import predict_ranges
 
-        found = predict_ranges(model, profiles, device)
+        found = predict_ranges(model, profiles, device, ct_identity=ct_identity)
         return RangeEstimates(
             r80_mm=np.where(found.answered, found.r80_mm, np.nan),
             low_mm=found.low_mm,

@@ -16,6 +16,7 @@ from protonqa.analyses.range_verification.estimates import (
     LEAST_CORRELATION,
     RangeEstimates,
     estimate,
+    identity_for,
     load_model,
     resemblance,
 )
@@ -105,10 +106,11 @@ def evaluate_field(
     size = {"psf_mm": setting.psf_mm, "width_mm": params.ray_width_mm}
     measured = profile_set(field, setting.pet.volume, setting.timeline, **size)
     expected = profile_set(field, volume, setting.timeline, **size)
-    model, findings = load_model(params.method)
+    model, findings = load_model(params.method, context.inputs.get("range_model"))
+    identity = identity_for(model, setting.case)
 
     def judge(profiles: ProfileSet) -> RangeEstimates:
-        return estimate(model, profiles, context.device)
+        return estimate(model, profiles, context.device, ct_identity=identity)
 
     of_measured, of_expected = judge(measured), judge(expected)
     shift = of_measured.r80_mm - of_expected.r80_mm
