@@ -63,6 +63,7 @@ class CalibrationRays:
     mixed: NDArray[np.bool_]
     observed: Floats
     shape: Floats
+    anatomy: NDArray[np.int64]
 
     def columns(self) -> dict[str, Floats]:
         """What the axes of interval groups may name."""
@@ -142,6 +143,8 @@ def calibrate(
         alpha=config.alpha,
         smallest_group=config.smallest_group,
         shrinkage=config.shrinkage,
+        anatomy=None if config.interval_confidence is None else kept["anatomy"],
+        confidence=config.interval_confidence or 0.0,
     )
     return Calibrated(conformal=conformal, score=score, mixing_threshold=threshold)
 
@@ -190,6 +193,7 @@ def _outputs(
     """Network outputs of the rays that no hard rule refuses."""
     rng = np.random.default_rng(seed)
     parts = []
+    _, anatomy = np.unique(table.anatomy[rows], return_inverse=True)
     for start in range(0, rows.size, _BATCH):
         some = rows[start : start + _BATCH]
         draw = draw_scenarios(scenario, rng, some.size, n_channel=table.production.shape[1])
@@ -209,6 +213,7 @@ def _outputs(
                 mixed=table.range_mixed[some][free],
                 observed=observed.numpy()[free],
                 shape=edge_shape(rays, features.edge).numpy()[free],
+                anatomy=anatomy[start : start + _BATCH][free],
             )
         )
     if not parts:

@@ -1,7 +1,8 @@
 """Split-conformal intervals: asymmetric, scaled by the predicted spread, calibrated group by group.
 
 Source: the finite-sample quantile of split conformal prediction, rank ceil((n + 1)(1 - alpha)); each side gets half of
-alpha because the residuals are not symmetric (a biased predictor widens a symmetric interval by its bias).
+alpha because the residuals are not symmetric (a biased predictor widens a symmetric interval by its bias). Rays of one
+anatomy err together: where anatomies are named, a margin is the upper bound of that quantile over anatomies drawn anew.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from protonqa.range_model.config import Settings
 from protonqa.range_model.observables import OBSERVABLES
 
 Floats = NDArray[np.float64]
+
+#: Draws of the anatomies behind an upper bound, and their seed.
+RESAMPLES, RESAMPLING_SEED = 200, 20
 
 #: Names a group axis may carry: the observables and what the ensemble predicts.
 PREDICTED = ("spread_mm", "disagreement_mm", "mixing")
@@ -92,6 +96,23 @@ def rank_quantile(scores: Floats, miss: float) -> float:
     return float(np.partition(scores, rank - 1)[rank - 1])
 
 
+def bounded_quantile(scores: Floats, anatomy: NDArray[np.int64], miss: float, confidence: float) -> float:
+    """Upper bound of ``rank_quantile`` at a one-sided `confidence`, by drawing the anatomies anew.
+
+    `anatomy` (n_ray,) numbers the anatomy of each score. Never below the quantile of the scores themselves.
+    """
+    own = rank_quantile(scores, miss)
+    names, which = np.unique(anatomy, return_inverse=True)
+    order = np.argsort(scores)
+    rng = np.random.default_rng(RESAMPLING_SEED)
+    counts = rng.multinomial(names.size, np.full(names.size, 1.0 / names.size), size=RESAMPLES)
+    # Rank of each sorted score among the rays that a draw holds.
+    held = np.cumsum(counts[:, which[order]], axis=1)
+    wanted = np.ceil((held[:, -1] + 1) * (1.0 - miss))
+    place = np.minimum((held < wanted[:, None]).sum(axis=1), scores.size - 1)
+    return max(own, float(np.quantile(scores[order][place], confidence)))
+
+
 def quantile_edges(values: Floats, count: int) -> tuple[float, ...]:
     """Inner edges that cut `values` into `count` bins of equal number; fewer where values repeat."""
     cuts = np.quantile(values, np.arange(1, count) / count) if count > 1 else np.empty(0)
@@ -109,6 +130,8 @@ def fit_conformal(
     alpha: float = 0.05,
     smallest_group: int = 200,
     shrinkage: float = 0.0,
+    anatomy: NDArray[np.int64] | None = None,
+    confidence: float = 0.5,
 ) -> ConformalTable:
     """Calibrate on rays of anatomies that training never saw.
 
@@ -122,6 +145,8 @@ def fit_conformal(
     shrinkage : float
         Rays that the group with its last axis left out counts for in a group's quantiles: a group of a few anatomies
         then neither promises too much nor hides behind one bad anatomy. 0 leaves each group to itself.
+    anatomy : (n_ray,) int or None
+        Number of the anatomy of each ray: margins are then bounded with `confidence` (one-sided) over the anatomies.
 
     Raises
     ------
@@ -139,8 +164,12 @@ def fit_conformal(
     groups: dict[str, GroupQuantiles] = {}
     for name in sorted(members):
         rows = np.asarray(members[name])
-        below = rank_quantile(score_below[rows], alpha / 2)
-        above = rank_quantile(score_above[rows], alpha / 2)
+        below, above = (
+            rank_quantile(side[rows], alpha / 2)
+            if anatomy is None
+            else bounded_quantile(side[rows], anatomy[rows], alpha / 2, confidence)
+            for side in (score_below, score_above)
+        )
         if not (math.isfinite(below) and math.isfinite(above)) or (name != "all" and rows.size < smallest_group):
             continue
         groups[name] = GroupQuantiles(n=int(rows.size), below=below, above=above)

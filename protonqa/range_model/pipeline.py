@@ -36,7 +36,7 @@ FOLLOWING_RAYS = 200
 _FAILURES = (
     "Rays whose protons stop at two depths (range-mixed) have no single range; their errors stand in their own row.",
     "A PET of another field or patient with a sharp distal edge is answered: only the expected activity can unmask it.",
-    "Without a CT along the ray the range is read from the activity alone and errors are several times larger.",
+    "Without a CT along the ray the tissue behind the edge of the activity is not known: errors are larger.",
 )
 
 

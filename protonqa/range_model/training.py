@@ -83,6 +83,8 @@ class TrainConfig(Settings):
     groups: tuple[tuple[str, int], ...] = (("spread_mm", 5), ("rsp_spread", 2))
     smallest_group: int = Field(200, ge=1)
     shrinkage: float = Field(0.0, ge=0.0)
+    #: Margins are upper bounds over the calibration anatomies at this one-sided confidence; None takes them as they are.
+    interval_confidence: float | None = Field(None, gt=0.0, lt=1.0)
     calibration_rounds: int = Field(2, ge=1, le=100)
     #: Times that the scenarios of the test are drawn for the calibration rays, beside those of training.
     calibration_named: int = Field(0, ge=0, le=100)

@@ -10,6 +10,7 @@ import pytest
 from protonqa.errors import InputError
 from protonqa.range_model.conformal import (
     GroupAxis,
+    bounded_quantile,
     fit_conformal,
     quantile_edges,
     rank_quantile,
@@ -60,6 +61,37 @@ def test_too_few_rays_promise_nothing() -> None:
     few = np.arange(10.0)
     with pytest.raises(InputError, match="too few"):
         fit_conformal(few, few + 1, few + 1, few, {}, axes=())
+
+
+def test_few_anatomies_whose_rays_err_together_get_wider_margins() -> None:
+    """Pooled rays of 24 anatomies promise too much for a new anatomy; bounded margins keep the promise on average."""
+
+    def anatomies(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+        which = np.repeat(np.arange(n), 30)
+        return which, rng.normal(0, 1, n)[which] + 0.7 * rng.normal(0, 1, which.size)
+
+    covered: dict[bool, list[float]] = {False: [], True: []}
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        which, error = anatomies(rng, 24)
+        _, fresh = anatomies(rng, 200)
+        zero, one = np.zeros_like(error), np.ones_like(error)
+        for bounded in (False, True):
+            table = fit_conformal(
+                zero, one, one, error, {}, axes=(), anatomy=which if bounded else None, confidence=0.8
+            )
+            low, high = table.intervals(np.zeros(fresh.size), np.ones(fresh.size), np.ones(fresh.size), {})
+            covered[bounded].append(float(((low <= fresh) & (fresh <= high)).mean()))
+    assert np.mean(covered[False]) < 0.94
+    assert np.mean(covered[True]) > np.mean(covered[False]) + 0.01
+    assert 0.94 < np.mean(covered[True]) < 0.975
+
+
+def test_many_anatomies_need_no_wider_margins() -> None:
+    rng = np.random.default_rng(5)
+    scores = rng.normal(0.0, 1.0, 20_000)
+    own = rank_quantile(scores, 0.025)
+    assert own <= bounded_quantile(scores, np.arange(20_000), 0.025, 0.8) < 1.02 * own
 
 
 def test_a_small_group_uses_the_group_it_belongs_to() -> None:
