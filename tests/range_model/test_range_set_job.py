@@ -15,6 +15,7 @@ from protonqa.errors import Cancelled, InputError, StoreError
 from protonqa.jobs.cell import CellContext
 from protonqa.jobs.crew import InProcess
 from protonqa.jobs.local import LocalPool
+from protonqa.range_model import patients
 from protonqa.range_model.cell_draws import CellDraw, draw_cells
 from protonqa.range_model.dataset import Alternative, Channel, RayTable, SetSchema, split_of
 from protonqa.range_model.patients import make_patient
@@ -114,7 +115,7 @@ def test_the_set_is_the_same_for_any_worker_and_goes_on_after_a_stop(tiny_folder
 
     with pytest.raises(Cancelled):
         make_training_set(
-            TINY, tmp_path, on=LocalPool(workers=1), progress=progress, cancelled=lambda: max(stopped, default=0.0) >= 1
+            TINY, tmp_path, on=InProcess(), progress=progress, cancelled=lambda: max(stopped, default=0.0) >= 1
         )
     with pytest.raises(StoreError, match="no manifest"):
         read_manifest(tmp_path)
@@ -167,7 +168,7 @@ def test_the_card_tells_what_the_set_is(tiny_folder: Path) -> None:
         assert word in text
 
 
-def test_a_head_is_cut_along_its_beams(tmp_path: Path) -> None:
+def test_a_head_is_cut_along_its_beams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One clinical field of a twin, few protons: rays start in the planning body and end in the delivered one."""
     cells = draw_cells(shipped_recipe().training_set)
     cell = next(c for c in cells if c.site == "head" and c.day_seed and c.beams[0].treatment_seed)
@@ -181,6 +182,7 @@ def test_a_head_is_cut_along_its_beams(tmp_path: Path) -> None:
     middle = scene.grid.shape[1] // 2
     water = scene.planned.rsp[:, middle, middle].cumsum() * scene.step_mm
     assert water[-1] > aim.range_mm
+    monkeypatch.setattr(patients, "make_patient", lambda _: patient)  # once is enough
     settings = TINY.model_dump(mode="json")
     lost: Counter[str] = Counter()
     context = CellContext(cell_id=cell.name, work_folder=tmp_path)
