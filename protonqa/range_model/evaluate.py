@@ -134,9 +134,9 @@ def _rows(name: str, subset: str, outcome: ScenarioOutcome, inside: Flags) -> li
                 MODEL,
                 outcome.r80[kept],
                 outcome.true[kept],
-                dose_mae=float(np.nanmean(outcome.dose_mae[kept])),
-                dose_mre_percent=float(np.nanmean(outcome.dose_mre[kept])),
-                dose_mre_plateau_percent=float(np.nanmean(outcome.dose_mre_plateau[kept])),
+                dose_mae=_mean(outcome.dose_mae[kept]),
+                dose_mre_percent=_mean(outcome.dose_mre[kept]),
+                dose_mre_plateau_percent=_mean(outcome.dose_mre_plateau[kept]),
                 coverage=coverage(outcome.low[kept], outcome.high[kept], outcome.true[kept]),
                 interval_width_mm=interval_width_mm(outcome.low[kept], outcome.high[kept]),
                 answered=share,
@@ -177,7 +177,7 @@ def _field_rows(
     return rows
 
 
-def _row(scenario: str, subset: str, method: str, predicted: Floats, true: Floats, **more: float) -> MetricRow:
+def _row(scenario: str, subset: str, method: str, predicted: Floats, true: Floats, **more: float | None) -> MetricRow:
     errors = range_errors(predicted, true)
     return MetricRow(
         scenario=scenario,
@@ -191,6 +191,12 @@ def _row(scenario: str, subset: str, method: str, predicted: Floats, true: Float
         range_p95_mm=errors.p95_mm,
         **more,
     )
+
+
+def _mean(values: Floats) -> float | None:
+    """Mean of the finite values; None where there is none."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else None
 
 
 def _true_dose(table: RayTable, rows: NDArray[np.int64]) -> Floats:

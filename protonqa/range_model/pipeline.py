@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -258,6 +259,8 @@ def _scored(
         for name, scenario in scenarios.items()
         if name in FOLLOWING
     }
+    # A model that refuses all rays of a scenario follows nothing there.
+    slopes = {name: slope for name, slope in slopes.items() if math.isfinite(slope)}
     return model.card.model_copy(update={"metrics": rows, "edge_following": slopes})
 
 
