@@ -203,7 +203,9 @@ SOURCES: Mapping[str, InputSource] = {
     "ImageSeries": InputSource(
         paths={"": "folder with frames.csv, or a folder a frame (DICOM PET)"}, load=_image_series, folder=True
     ),
-    "ImageSet": InputSource(paths={"": "folder of .mha volumes, images.csv in it"}, load=_image_set, folder=True),
+    "ImageSet": InputSource(
+        paths={"": "folder of .mha volumes or .png pictures, images.csv in it"}, load=_image_set, folder=True
+    ),
     "IonPlan": InputSource(paths={"": "RT Ion Plan"}, load=_plan, dicom={"": "plan"}, suffixes=(".dcm", ".zip")),
     "PetImage": InputSource(paths={"": "PET: DICOM folder"}, load=_pet, dicom={"": "pet"}, suffixes=(".zip",)),
     "ProfileSet": InputSource(paths={"": "profiles (CSV or NPZ)"}, load=_profiles, suffixes=(".csv", ".npz")),

@@ -12,10 +12,11 @@ import numpy as np
 from protonqa.errors import InputError, ModelFileError
 from protonqa.files.csv_table import CsvTable, FileLimits, read_bytes, read_csv_table, read_text
 from protonqa.files.metaimage import read_metaimage
+from protonqa.files.pictures import read_picture
 from protonqa.values import CaseTable, ImageSeries, ImageSet, SettingsFile, TextDocument, TrainedModel, Volume
 
 INDEX, FRAMES = "images.csv", "frames.csv"
-_IMAGES = (".mha", ".mhd")
+_IMAGES, _PICTURES = (".mha", ".mhd"), (".png",)
 _TEXT_LIMITS = FileLimits(max_bytes=16 * 1024 * 1024)
 _SETTINGS_LIMITS = FileLimits(max_bytes=256 * 1024)
 _CARD_LIMITS = FileLimits(max_bytes=4 * 1024 * 1024)
@@ -59,28 +60,33 @@ def _is_number(cell: str) -> bool:
 
 
 def read_image_set(folder: Path) -> ImageSet:
-    """A folder of volumes; ``images.csv`` in it, with a column ``file``, says what is known of each.
+    """A folder of volumes or PNG pictures; ``images.csv`` in it, with a column ``file``, says what is known of each.
 
-    Without it every volume of the folder counts, in the order of names.
+    Without it every image of the folder counts, in the order of names.
 
     Raises
     ------
     InputError
         No images, one that is named and absent, or more than 2^28 voxels together.
     """
+    if not folder.is_dir():
+        raise InputError("the set of images is no folder", expected="a folder of images", remedy="check the path")
     index = folder / INDEX
     if index.is_file():
         table = _table(read_csv_table(index, what="list of images"))
         names = table.texts("file")
         facts = {name: column for name, column in table.columns.items() if name not in ("file", "name")}
     else:
-        names = tuple(sorted(one.name for one in folder.iterdir() if one.suffix.lower() in _IMAGES))
+        names = tuple(sorted(one.name for one in folder.iterdir() if one.suffix.lower() in _IMAGES + _PICTURES))
         facts = {}
     if not names:
-        raise InputError("the folder holds no images", expected=f".mha volumes, or {INDEX} that lists them")
+        raise InputError(
+            "the folder holds no images", expected=f".mha volumes or .png pictures, or {INDEX} that lists them"
+        )
     images, voxels = [], 0
     for name in names:
-        image = read_metaimage(folder / _inside(name))
+        read = read_picture if name.lower().endswith(_PICTURES) else read_metaimage
+        image = read(Path(folder / _inside(name)))
         voxels += image.array.size
         if voxels > _MOST_VOXELS:
             raise InputError("the set of images is too large", expected=f"at most {_MOST_VOXELS} voxels together")

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import subprocess
-import sys
-import time
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -18,25 +14,11 @@ from protonqa.app.batch import BatchParams, batch
 def address(tmp_path, environment):
     """Scheduler and two workers of one thread each, on the loopback address."""
     pytest.importorskip("distributed", reason="dask.distributed comes with the extra 'cluster' and the test extra")
-    note = tmp_path / "scheduler.json"
-    place = ["--host", "127.0.0.1", "--scheduler-file", str(note), "--no-dashboard"]
-    worker = [*place, "--nthreads", "1", "--no-nanny", "--local-directory", str(tmp_path / "dask")]
-    with contextlib.ExitStack() as stack, (tmp_path / "log").open("wb") as log:
-
-        def start(*command: str) -> None:
-            process = subprocess.Popen([sys.executable, "-m", *command], env=environment, stdout=log, stderr=log)
-            stack.callback(process.wait)
-            stack.callback(process.kill)
-
-        start("distributed.cli.dask_scheduler", *place, "--port", "0")
-        for _ in range(2):
-            start("distributed.cli.dask_worker", *worker)
-        for _ in range(600):
-            with contextlib.suppress(OSError, ValueError):
-                yield json.loads(note.read_text())["address"]
-                return
-            time.sleep(0.05)
-        pytest.fail("the scheduler did not start")
+    spec = importlib.util.spec_from_file_location("kill_run", Path(__file__).with_name("kill_run.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with module.cluster(tmp_path, environment) as found:
+        yield found
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
