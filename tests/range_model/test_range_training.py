@@ -153,6 +153,18 @@ def test_two_workers_train_the_same_members_as_one(tmp_path: Path, toy: SimpleNa
     assert models[0].card.conformal == models[1].card.conformal
 
 
+def test_a_model_that_refuses_a_whole_scenario_still_gets_its_card(tmp_path: Path, toy: SimpleNamespace) -> None:
+    """Trained on raw activity alone it knows no delay, and there is no slope or error to write."""
+    few = RayTable.from_rays(toy.rays(20, 8, seed=33), SetSchema())
+    raw = toy.quiet.model_copy(update={"raw_share": 1.0})
+    late = toy.quiet.model_copy(update={"raw_share": 0.0, "delay_s": (900.0, 900.0), "no_timeline_share": 0.0})
+    config = toy.config(model=TINY, epochs=1, smallest_group=10, scenarios=raw)
+    model = train_model(config, few, tmp_path, scenarios={"raw": raw, "washout 5 min": late})
+    answered = {row.scenario for row in model.card.metrics if row.method == "model"}
+    assert answered == {"raw"}
+    assert set(model.card.edge_following) == {"raw"}
+
+
 def test_fine_tuning_begins_with_the_given_weights(
     tmp_path: Path, toy_model: object, toy_table: RayTable, toy: SimpleNamespace
 ) -> None:
