@@ -20,7 +20,7 @@ from protonqa.range_model.recipe import shipped_recipe
 from protonqa.range_model.shards import read_training_set
 
 PAGE = Path(__file__).with_name("network-comparison.md")
-SECONDS, WORKERS = 70.0, 2
+SECONDS, WORKERS = 50.0, 2
 HEAD = """# Networks compared at equal budget
 
 Written by `python docs/compare_networks.py`; do not edit. Every row changes one thing of the shipped recipe. Budgets

@@ -70,8 +70,8 @@ _TIMED_STEPS = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantScore:
-    """What a variant reached: parameters, training rays per second, passes over the training rays within the budget,
-    and per scenario MAE of flat mono rays, MAE and median of all rays that are not range-mixed (mm)."""
+    """What a variant reached: parameters, training rays per processor second, passes over the training rays within
+    the budget, and per scenario MAE of flat mono rays, MAE and median of all rays that are not range-mixed (mm)."""
 
     name: str
     parameters: int
@@ -81,10 +81,10 @@ class VariantScore:
 
 
 def comparison_job(config: TrainConfig, training_set: Path, *, budget_s: float, names: tuple[str, ...]) -> Job:
-    """A cell a variant: each trains one member for about `budget_s` seconds and is scored on the test anatomies.
+    """A cell a variant: each trains one member and is scored on the test anatomies.
 
-    The number of epochs is set from the speed of a few steps, so that each learning rate schedule comes to its end
-    within the budget. Times, and with them the epochs, are those of the computer that runs it.
+    `budget_s` are processor seconds for each. The number of passes over the rays is set from the speed of a few steps,
+    so that each learning rate schedule comes to its end within the budget; it is that of the computer that runs it.
 
     Raises
     ------
@@ -140,11 +140,11 @@ def score_variant(
     budget_s: float,
     stop: Callable[[], bool] | None = None,
 ) -> VariantScore:
-    """Train one member of a variant within a budget and score it on the test anatomies."""
-    began = time.perf_counter()
+    """Train one member of a variant within a budget (processor seconds) and score it on the test anatomies."""
+    began = time.process_time()
     time_step(config, table, split, steps=2)
     per_step_s = time_step(config, table, split, steps=_TIMED_STEPS)
-    left_s = max(0.5 * budget_s, budget_s - (time.perf_counter() - began))
+    left_s = max(0.5 * budget_s, budget_s - (time.process_time() - began))
     steps = math.ceil(split.train.size / config.batch)
     epochs = max(1, round(left_s / (steps * per_step_s)))
     # An epoch of all passes: one checkpoint and one look at the error, which cost the same for every variant.
@@ -188,7 +188,7 @@ def markdown(scores: list[VariantScore], *, budget_s: float) -> str:
     """The comparison as a table; MAE of flat mono rays / MAE / median of all rays in domain, mm."""
     heads = ["network", "parameters", "rays/s", "passes", *JUDGED]
     lines = [
-        f"Each trained for {budget_s:.0f} s on one thread, one member, one seed, without pre-training.",
+        f"Each trained for {budget_s:.0f} processor seconds on one thread, one member, one seed, without pre-training.",
         "",
         f"| {' | '.join(heads)} |",
         f"|---|{'---:|' * (len(heads) - 1)}",
