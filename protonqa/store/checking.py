@@ -83,4 +83,9 @@ def _stored(reader: Connection, table: Any, number: int) -> list[tuple[Any, ...]
 
 
 def _sorted(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
-    return sorted((tuple(sorted(row.items(), key=lambda item: item[0])) for row in rows), key=repr)
+    # SQLite keeps -0.0 as 0.0: equal, but sorted elsewhere.
+    unsigned = (
+        {name: 0.0 if value == 0.0 and isinstance(value, float) else value for name, value in row.items()}
+        for row in rows
+    )
+    return sorted((tuple(sorted(row.items(), key=lambda item: item[0])) for row in unsigned), key=repr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -24,7 +25,7 @@ from protonqa.store import (
 )
 from protonqa.store.checking import check_store
 from protonqa.store.reading import commissioning_checks, commissionings, stored_json
-from protonqa.values import State
+from protonqa.values import Measurement, State
 from tests.store.results_any import any_result
 from tests.store.results_made import BEGAN, filled, passed_test, shift_result
 
@@ -50,6 +51,17 @@ def test_any_result_comes_back_to_the_last_bit(shared_file, result):
 def test_the_tables_agree_with_every_content_stored_above(shared_file):
     found = check_store(shared_file)
     assert found.problems == ()
+
+
+def test_a_negative_zero_is_no_damage(store):
+    """SQLite keeps -0.0 as 0.0."""
+    result = shift_result()
+    zeros = {
+        name: Measurement(name=name, value=1.0, unit="mm", title="zero", low=low, high=1.0)
+        for name, low in (("b", -0.0), ("a", 0.0))
+    }
+    save_result(store, replace(result, measurements=zeros))
+    assert check_store(store).problems == ()
 
 
 @pytest.mark.usefixtures("server")
