@@ -53,7 +53,7 @@ class FineTuneConfig(Settings):
     seed: int = Field(1, ge=0, lt=2**31)
     twins: PatientTwinsConfig = PatientTwinsConfig()
     epochs: int = Field(6, ge=1, le=10_000)
-    passes: int = Field(8, ge=1, le=10_000)
+    passes: int = Field(16, ge=1, le=10_000)
     batch: int = Field(64, ge=1, le=65_536)
     learning_rate: float = Field(4e-4, gt=0.0, le=1.0)
     #: Rays of the straight-ahead model in the patient's columns, and the share of the batches that they, or rays of a

@@ -23,7 +23,7 @@ class PatientTwinsConfig(Settings):
 
     seed: int = Field(1, ge=0, lt=2**31)
     #: One of them repeats the planning CT in the planned position.
-    twins: int = Field(24, ge=4, le=10_000)
+    twins: int = Field(20, ge=4, le=10_000)
     calibrate_share: float = Field(0.25, gt=0.0, lt=1.0)
     test_share: float = Field(0.2, gt=0.0, lt=1.0)
     shift_sd_mm: float = Field(2.0, ge=0.0, le=20.0)
@@ -38,9 +38,11 @@ class PatientTwinsConfig(Settings):
     gas_share: float = Field(0.4, ge=0.0, le=1.0)
     rays_per_beam: int = Field(48, ge=1, le=10_000)
     #: Histories in the 4 mm x 4 mm of a ray, on average over the field.
-    protons_per_ray: int = Field(2500, ge=100, le=1_000_000)
+    protons_per_ray: int = Field(4000, ge=100, le=1_000_000)
+    #: More histories for the twins of the test, so that the noise of the truth counts less in their errors.
+    test_factor: float = Field(2.0, ge=1.0, le=20.0)
     #: Rays whose R80 is known no better than this are left out.
-    worst_noise_mm: float = Field(0.5, gt=0.0)
+    worst_noise_mm: float = Field(0.8, gt=0.0)
 
     @model_validator(mode="after")
     def _check(self) -> PatientTwinsConfig:

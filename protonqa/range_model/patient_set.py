@@ -34,6 +34,7 @@ Progress = Callable[[float, float, str], None]
 PATIENT_FILE, SITE = "patient/patient.npz", "one patient"
 #: Rays are laid where at least this share of the greatest fluence goes in: elsewhere a verification judges none.
 LEAST_FLUENCE = 0.5
+_SETTINGS = {"seed", "rays_per_beam", "protons_per_ray", "test_factor", "worst_noise_mm"}
 _FUNCTION = "protonqa.range_model.patient_set:compute_twin"
 
 
@@ -69,7 +70,7 @@ def make_patient_set(
     file.parent.mkdir(parents=True, exist_ok=True)
     content = write_patient(file, patient)
     shared = {"file": str(file.resolve()), "content": content}
-    shared |= config.model_dump(mode="json", include={"seed", "rays_per_beam", "protons_per_ray", "worst_noise_mm"})
+    shared |= config.model_dump(mode="json", include=_SETTINGS)
     rows = tuple(
         cell(one.name, {"settings": shared, "draw": one.model_dump(mode="json")}) for one in draw_patient_twins(config)
     )
@@ -136,7 +137,8 @@ def _rays(
     context: CellContext,
     lost: Counter[str],
 ) -> Iterator[TrainingRay]:
-    protons = round(settings["protons_per_ray"] * area_mm2 / ray_cuts.RAY_MM**2)
+    factor = settings["test_factor"] if draw.part == "test" else 1.0
+    protons = round(settings["protons_per_ray"] * factor * area_mm2 / ray_cuts.RAY_MM**2)
     run = run_columns(
         scene.delivered,
         beam.source_on(scene.grid),

@@ -26,7 +26,7 @@ from protonqa.range_model.shards import read_training_set
 from protonqa.values import Grid, Volume
 
 UID = "1.2.3"
-TWINS = PatientTwinsConfig(twins=4, rays_per_beam=20, protons_per_ray=150, worst_noise_mm=50.0)
+TWINS = PatientTwinsConfig(twins=4, rays_per_beam=20, protons_per_ray=150, test_factor=1.0, worst_noise_mm=50.0)
 TUNING = FineTuneConfig(twins=TWINS, epochs=1, passes=1, batch=16, replay_rays=8)
 
 
@@ -54,7 +54,7 @@ def test_twins_are_drawn_by_seed_and_each_part_gets_its_share() -> None:
     assert twins == draw_patient_twins(PatientTwinsConfig(seed=3))
     assert twins != draw_patient_twins(PatientTwinsConfig(seed=4))
     parts = [one.part for one in twins]
-    assert (parts.count("train"), parts.count("calibrate"), parts.count("test")) == (13, 6, 5)
+    assert (parts.count("train"), parts.count("calibrate"), parts.count("test")) == (11, 5, 4)
     plain = [one for one in twins if one.shift_mm == (0.0, 0.0, 0.0)]
     assert len(plain) == 1
     assert plain[0].part == "train"
