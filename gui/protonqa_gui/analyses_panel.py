@@ -46,7 +46,7 @@ class AnalysesPanel(QWidget):
         self.current: dict[str, Any] | None = None
         self.list = QListWidget()
         self.list.setAccessibleName(self.tr("Analyses"))
-        self.list.setMaximumHeight(150)
+        self.list.setMaximumHeight(96)
         self.title = QLabel()
         self.title.setWordWrap(True)
         self._input_rows = QFormLayout()
@@ -131,6 +131,12 @@ class AnalysesPanel(QWidget):
     def inputs(self) -> dict[str, str]:
         """Paths by the options of the inputs."""
         return {option: line.text().strip() for option, line in self._inputs.items() if line.text().strip()}
+
+    def values_of(self, name: str) -> dict[str, Any]:
+        """Parameters of an analysis as they stand in its form, where they differ from their defaults."""
+        if self.current is not None and self.current["name"] == name:
+            return self.form.values()
+        return dict(self._kept.get(name, {}))
 
     def start(self) -> None:
         """Ask for a run, or say what is missing."""

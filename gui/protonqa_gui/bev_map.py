@@ -38,6 +38,7 @@ class BevMap(QWidget):
         self._plot = pg.PlotWidget()
         self._plot.setMinimumSize(160, 140)
         self._plot.setMenuEnabled(False)
+        self._plot.hideButtons()
         self._plot.setAspectLocked(True)
         self._plot.setLabel("bottom", self.tr("BEV x (mm)"))
         self._plot.setLabel("left", self.tr("BEV y (mm)"))

@@ -19,6 +19,7 @@ def figure_widget(figure: Figure, theme: Theme) -> pg.PlotWidget:
     widget.setMinimumHeight(_HEIGHT)
     plot = widget.getPlotItem()
     plot.setMenuEnabled(False)
+    plot.hideButtons()
     plot.setTitle(figure.title, color=theme.ink, size="10pt")
     plot.setLabel("bottom", figure.x_label)
     plot.setLabel("left", figure.y_label)

@@ -20,6 +20,7 @@ from protonqa_gui.case_view import CaseView
 from protonqa_gui.collector import Collector
 from protonqa_gui.display_case import DisplayCase
 from protonqa_gui.import_report import ImportReport
+from protonqa_gui.long_work import LongWork
 from protonqa_gui.messages import MessageBar
 from protonqa_gui.profile_view import ProfileView
 from protonqa_gui.report_view import ReportView
@@ -50,7 +51,7 @@ class MainWindow(QMainWindow):
         self.session = Path(self._session.name)
         self._opened_count = 0
         self._dock_wanted = True
-        self.worker, self.live = Worker(self, threads=_cores()), Worker(self)
+        self.worker, self.live, self.background = Worker(self, threads=_cores()), Worker(self), Worker(self)
         self.case: DisplayCase | None = None
         self.demo_protons = DEMO_PROTONS
         self._make_views()
@@ -70,7 +71,8 @@ class MainWindow(QMainWindow):
         self.report = ReportView(self.worker, self.session / "report")
         self.imported = ImportReport()
         self.messages = MessageBar()
-        self.status = StatusLine(self.worker)
+        self.status = StatusLine(self.worker, self.background)
+        self.long = LongWork(self, self.background, _cores())
 
     def _arrange(self) -> None:
         self.setWindowTitle("protonqa")
@@ -81,6 +83,9 @@ class MainWindow(QMainWindow):
         self.tabs.addTab(self.profiles, self.tr("P&rofiles"))
         self.tabs.addTab(self.analyses, self.tr("&Analyses"))
         self.tabs.addTab(self.report, self.tr("Rep&ort"))
+        self.tabs.addTab(self.long.study, self.tr("&Study"))
+        self.tabs.addTab(self.long.batch, self.tr("&Batch"))
+        self.tabs.addTab(self.long.quality, self.tr("&Quality"))
         self.stack = QStackedWidget()
         self.stack.addWidget(self.start)
         self.stack.addWidget(self.tabs)
@@ -115,11 +120,15 @@ class MainWindow(QMainWindow):
 
     def warm_up(self) -> None:
         """Spawn the workers and ask what there is; called once the window is on the screen."""
+        self.ask_about()
+        self.live.warm_up()
+        self.start.set_recent(self.settings.recent_cases())
+
+    def ask_about(self) -> None:
+        """Ask what there is: analyses, device, model, commissioning."""
         job = self.worker.submit("list", {"device": self.device})
         job.done.connect(self._on_listed)
         job.failed.connect(lambda code, text: self._fail(self.tr("Analyses"), code, text))
-        self.live.warm_up()
-        self.start.set_recent(self.settings.recent_cases())
 
     def tell(self, kind: str, text: str) -> None:
         """A message of kind ``error``, ``done`` or ``note``."""
@@ -189,7 +198,7 @@ class MainWindow(QMainWindow):
         theme = theme_named(name)
         self.settings.set_text("theme", theme.name)
         apply_theme(theme)
-        for view in (self.case_view, self.profiles, self.analyses):
+        for view in (self.case_view, self.profiles, self.analyses, self.long):
             view.set_theme(theme)
         self.theme = theme
 
@@ -211,7 +220,7 @@ class MainWindow(QMainWindow):
         self.settings.set_blob("case-splitter", self.case_view.splitter.saveState())
         self.settings.set_blob("profile-splitter", self.profiles.splitter.saveState())
         self.settings.save()
-        for one in (self.worker, self.live):
+        for one in (self.worker, self.live, self.background):
             one.close()
         self.collector.stop()
         self._session.cleanup()
@@ -231,8 +240,10 @@ class MainWindow(QMainWindow):
 
     def _on_listed(self, content: bytes) -> None:
         found = json.loads(content)
-        self.analyses.set_analyses(found["analyses"])
-        self.status.device.setText(found["device"])
+        if self.analyses.current is None:
+            self.analyses.set_analyses(found["analyses"])
+            self.long.set_about(found)
+        self.status.set_about(found)
 
     def _on_opened(self, folder: str, plain: dict[str, Any]) -> None:
         self.case = DisplayCase.from_plain(folder, plain)
@@ -256,17 +267,25 @@ class MainWindow(QMainWindow):
     def _on_result(self, found: dict[str, Any], inputs: dict[str, str]) -> None:
         try:
             result = result_from_json((Path(found["out"]) / "result.json").read_text(encoding="utf-8"))
-            self.analyses.result.set_result(result)
-            if found["rays"]:
-                self.show_rays(found["rays"][0])
         except (OSError, UnicodeDecodeError, ProtonQAError) as error:
             text = error.line() if isinstance(error, ProtonQAError) else type(error).__name__
             self._fail(self.tr("The result cannot be shown"), "STORE", text)
             return
+        self.analyses.result.set_result(result)
         self.report.set_result(found["out"], {name: path for name, path in inputs.items() if self.case is not None})
         kind = {"PASS": "done", "FAIL": "error"}.get(result.state.value, "note")
         self.messages.show_text(kind, f"{result.title or result.analysis}: {result.state.value}. {result.reason}")
-        self.result_shown.emit(result.state.value)
+        # In a turn of its own, so that the window does not stand still for both.
+        QTimer.singleShot(0, lambda: self._show_all_rays(found["rays"], result.state.value))
+
+    def _show_all_rays(self, paths: list[str], state: str) -> None:
+        try:
+            if paths:
+                self.show_rays(paths[0])
+        except ProtonQAError as error:
+            self._fail(self.tr("The rays cannot be shown"), error.code, error.line())
+            return
+        self.result_shown.emit(state)
 
     def _fail(self, what: str, code: str, text: str) -> None:
         self.tell("error", f"{what} [{code}]: {text}")

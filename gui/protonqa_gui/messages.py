@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QWidget
 
 _COLOURS = {"error": "#B23A00", "done": "#00734C", "note": "#3A6EA5"}
+
+
+#: What went well need not stay; what went wrong does.
+_DONE_MS = 12_000
 
 
 class MessageBar(QFrame):
@@ -19,6 +23,9 @@ class MessageBar(QFrame):
         self._label.setTextFormat(Qt.TextFormat.PlainText)
         self._label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._label.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        self._away = QTimer(self)
+        self._away.setSingleShot(True)
+        self._away.timeout.connect(self.clear)
         close = QToolButton()
         close.setText("✕")
         close.setAccessibleName(self.tr("Close the message"))
@@ -37,6 +44,9 @@ class MessageBar(QFrame):
         colour = _COLOURS.get(kind, _COLOURS["note"])
         self.setStyleSheet(f"QFrame {{ background: {colour}; }} QLabel, QToolButton {{ color: white; border: none; }}")
         self.show()
+        self._away.stop()
+        if kind == "done":
+            self._away.start(_DONE_MS)
 
     def clear(self) -> None:
         """Take the message away."""

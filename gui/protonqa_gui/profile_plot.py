@@ -8,7 +8,7 @@ import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from protonqa.app.field_rays import FieldRays
 from protonqa_gui import theme as colours
@@ -42,12 +42,16 @@ class ProfilePlot(QWidget):
         self.item.getAxis("right").linkToView(self._right)
         self._right.setXLink(self.item)
         self.item.vb.sigResized.connect(self._on_resized)
-        self.legend = self.item.addLegend(offset=(8, 4), brush=pg.mkBrush(128, 128, 128, 60), colCount=2)
+        self.item.hideButtons()
+        self.legend = QLabel()
+        self.legend.setWordWrap(True)
         self._make_curves()
         self._make_marks()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.plot)
+        column.setSpacing(2)
+        column.addWidget(self.legend)
+        column.addWidget(self.plot, 1)
 
     def _make_curves(self) -> None:
         self.curves: dict[str, pg.PlotDataItem] = {}
@@ -69,15 +73,22 @@ class ProfilePlot(QWidget):
             curve = self._curve(title, look, colour)
             self.curves[name] = curve
             self._right.addItem(curve)
-            self.legend.addItem(curve, title)
+        signs = {"measured": "●", "expected": "┈┈", "raw": "╌╌", "dose": "╌╌"}
+        self.legend.setText(
+            " &nbsp; ".join(
+                f"<span style='white-space: nowrap'><font color='{colour}'><b>{signs.get(name, '━━')}</b></font>"
+                f"&nbsp;{title.replace(' ', '&nbsp;')}</span>"
+                for name, title, _, colour in (*left, *right)
+            )
+        )
         self._band_edges = (pg.PlotCurveItem(pen=None), pg.PlotCurveItem(pen=None))
         fill = pg.mkColor(colours.PREDICTED)
         fill.setAlpha(50)
         self._band = pg.FillBetweenItem(*self._band_edges, brush=fill)
         for one in (*self._band_edges, self._band):
             self._right.addItem(one)
-        self._right.setYRange(0, 1.6, padding=0.0)
-        self.item.vb.setYRange(0, 1.6, padding=0.0)
+        self._right.setYRange(0, 1.45, padding=0.0)
+        self.item.vb.setYRange(0, 1.45, padding=0.0)
 
     def _curve(self, title: str, look: dict[str, Any], colour: str) -> pg.PlotDataItem:
         if "symbol" in look:
@@ -106,8 +117,8 @@ class ProfilePlot(QWidget):
             self.item.addItem(line, ignoreBounds=True)
         shade = pg.mkColor(colours.CROSS_HAIR)
         shade.setAlpha(28)
-        edge = pg.mkPen(colours.CROSS_HAIR, width=3)
-        self.region = pg.LinearRegionItem(brush=shade, hoverBrush=shade, pen=edge, swapMode="block")
+        edge, held = pg.mkPen(colours.CROSS_HAIR, width=3), pg.mkPen(colours.CROSS_HAIR, width=6)
+        self.region = pg.LinearRegionItem(brush=shade, hoverBrush=shade, pen=edge, hoverPen=held, swapMode="block")
         self.region.setZValue(-5)
         self.item.addItem(self.region, ignoreBounds=True)
         self.region.sigRegionChanged.connect(lambda: self.window_dragged.emit(*self.region.getRegion()))
@@ -117,12 +128,9 @@ class ProfilePlot(QWidget):
         """Background and ink."""
         self.plot.setBackground(theme.background)
         paint_plot(self.item, theme)
-        self.legend.setLabelTextColor(theme.ink)
         for line in self.marks.values():
             line.label.fill = pg.mkBrush(theme.background)
             line.label.update()
-        for _, label in self.legend.items:
-            label.setText(label.text, color=theme.ink)
 
     def set_ray(self, rays: FieldRays, row: int) -> None:
         """Show what was measured, expected, planned and predicted along a ray."""

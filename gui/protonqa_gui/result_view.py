@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from protonqa.app.results import all_findings
-from protonqa.values import AnalysisResult, Measurement
+from protonqa.values import AnalysisResult, Figure, Measurement
 from protonqa_gui.figure_plots import figure_widget
 from protonqa_gui.theme import LIGHT, SEVERITY_COLOURS, STATE_COLOURS, Theme
 
@@ -24,11 +25,17 @@ class ResultView(QScrollArea):
         self.setWidgetResizable(True)
         self._theme = LIGHT
         self.result: AnalysisResult | None = None
+        self._stale = False
+        self._waiting: list[tuple[QVBoxLayout, Figure]] = []
+        self._turn = QTimer(self)
+        self._turn.setSingleShot(True)
+        self._turn.timeout.connect(self._draw_next)
         self.clear()
 
     def clear(self) -> None:
         """Nothing to show yet."""
         self.result = None
+        self._waiting.clear()
         label = QLabel(self.tr("The result of a run appears here."))
         label.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.setWidget(label)
@@ -36,12 +43,23 @@ class ResultView(QScrollArea):
     def set_theme(self, theme: Theme) -> None:
         """Draw again in other colours."""
         self._theme = theme
+        self._stale = self.result is not None and not self.isVisible()
+        if self._stale:
+            return
         if self.result is not None:
+            self.set_result(self.result)
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """Draw in the colours that were chosen while nobody looked."""
+        super().showEvent(event)
+        if self._stale and self.result is not None:
             self.set_result(self.result)
 
     def set_result(self, result: AnalysisResult) -> None:
         """Show a result."""
         self.result = result
+        self._stale = False
+        self._waiting.clear()
         page = QWidget()
         column = QVBoxLayout(page)
         column.addWidget(_banner(result))
@@ -56,6 +74,15 @@ class ResultView(QScrollArea):
             self._add_part(column, part)
         column.addStretch(1)
         self.setWidget(page)
+        self._turn.start(0)
+
+    def _draw_next(self) -> None:
+        """Draw one figure, and leave the next to the next turn of the event loop: the window must not stand still."""
+        if not self._waiting:
+            return
+        place, figure = self._waiting.pop(0)
+        place.addWidget(figure_widget(figure, self._theme))
+        self._turn.start(0)
 
     def _add_part(self, column: QVBoxLayout, part: AnalysisResult) -> None:
         measured = list(part.measurements.values())
@@ -67,7 +94,9 @@ class ResultView(QScrollArea):
             cells = [tuple("-" if cell is None else _cell(cell) for cell in row) for row in one.rows]
             column.addWidget(_text(one.title, one.columns, cells))
         for figure in part.figures:
-            column.addWidget(figure_widget(figure, self._theme))
+            place = QVBoxLayout()
+            column.addLayout(place)
+            self._waiting.append((place, figure))
 
 
 def _banner(result: AnalysisResult) -> QLabel:

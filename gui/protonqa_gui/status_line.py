@@ -1,51 +1,40 @@
-"""The bottom of the window: what is being done, how far it is, when it will be done, and a way to stop it."""
+"""The bottom of the window: the work at hand, the work behind it, model, commissioning and device."""
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QLabel, QProgressBar, QPushButton, QStatusBar, QWidget
+from typing import Any
 
+from PySide6.QtWidgets import QLabel, QStatusBar, QWidget
+
+from protonqa_gui.job_strip import JobStrip
+from protonqa_gui.theme import SEVERITY_COLOURS
 from protonqa_gui.worker import Worker
 
 
 class StatusLine(QStatusBar):
-    """Follows one worker."""
+    """Follows the worker of the case and the one of long work."""
 
-    def __init__(self, worker: Worker, parent: QWidget | None = None) -> None:
+    def __init__(self, worker: Worker, background: Worker, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._worker = worker
-        self.what = QLabel(self.tr("Ready"))
-        self.bar = QProgressBar()
-        self.bar.setRange(0, 1000)
-        self.bar.setMaximumWidth(220)
-        self.cancel = QPushButton(self.tr("&Cancel"))
-        self.cancel.setToolTip(self.tr("Stop the work (Esc)"))
-        self.device = QLabel()
-        self.addWidget(self.what, 1)
-        self.addPermanentWidget(self.bar)
-        self.addPermanentWidget(self.cancel)
-        self.addPermanentWidget(self.device)
-        self.cancel.clicked.connect(worker.cancel)
-        worker.changed.connect(self.refresh)
-        self.refresh()
+        self.work = JobStrip(worker, self.tr("Ready"))
+        self.background = JobStrip(background)
+        self.model, self.commissioned, self.device = QLabel(), QLabel(), QLabel()
+        self.addWidget(self.work, 2)
+        self.addWidget(self.background, 2)
+        for one in (self.model, self.commissioned, self.device):
+            one.setContentsMargins(6, 0, 6, 0)
+            self.addPermanentWidget(one)
 
-    def refresh(self) -> None:
-        """Show the state of the worker."""
-        job = self._worker.job
-        shown = job is not None and bool(job.title)
-        self.bar.setVisible(shown)
-        self.cancel.setVisible(shown)
-        if job is None or not shown:
-            self.what.setText(self.tr("Ready"))
-            return
-        left = job.left_s()
-        parts = [job.title, job.text, "" if left is None else self.tr("about {t} left").format(t=duration(left))]
-        self.what.setText(": ".join(part for part in parts[:2] if part) + (f", {parts[2]}" if parts[2] else ""))
-        self.bar.setValue(round(1000 * job.share))
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words a person uses: ``40 s``, ``3 min``, ``1 h 20 min``."""
-    if seconds < 90:
-        return f"{max(round(seconds), 1)} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+    def set_about(self, about: dict[str, Any]) -> None:
+        """Show `device`, `model` and `commissioned` (``passed``: bool or None, ``text``) of this computer."""
+        self.device.setText(about["device"])
+        self.model.setText(self.tr("model {name}").format(name=about["model"]))
+        passed, text = about["commissioned"]["passed"], about["commissioned"]["text"]
+        short = {True: self.tr("commissioned"), False: self.tr("acceptance test failed")}.get(
+            passed, self.tr("not commissioned")
+        )
+        sign = "✓" if passed else "⚠"
+        ink = "" if passed else f" color='{SEVERITY_COLOURS['warning']}'"
+        self.commissioned.setText(f"<font{ink}>{sign} {short}</font>")
+        self.commissioned.setToolTip(text)
+        self.commissioned.setAccessibleName(f"{short}: {text}")

@@ -16,6 +16,7 @@ import numpy as np
 
 from protonqa.errors import InputError
 from protonqa.jobs.cell import CellContext
+from protonqa_gui import long_tasks
 
 if TYPE_CHECKING:
     from protonqa.app.case_display import OpenedCase
@@ -101,7 +102,14 @@ def _list(given: dict[str, Any], context: CellContext) -> object:
     context.check_cancelled()
     device = resolve_device(given["device"])
     # As bytes: JSON of a worker is canonical, and the order of the parameters is the order of the form.
-    return json.dumps({"analyses": found, "device": f"{device.kind}: {device.label}"}).encode("ascii")
+    about = {
+        "analyses": found,
+        "device": f"{device.kind}: {device.label}",
+        "model": long_tasks.model_name(),
+        "commissioned": long_tasks.commissioned(device),
+        "trend_form": long_tasks.trend_form({}, context),
+    }
+    return json.dumps(about).encode("ascii")
 
 
 def _run(given: dict[str, Any], context: CellContext) -> object:
@@ -215,4 +223,5 @@ _TASKS: dict[str, Callable[[dict[str, Any], CellContext], object]] = {
     "ask": _ask,
     "tissues": _tissues,
     "report": _report,
+    **long_tasks.TASKS,
 }

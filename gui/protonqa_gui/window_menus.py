@@ -87,6 +87,9 @@ class WindowMenus(QObject):
                 ("profiles", self.tr("&Profiles")),
                 ("analyses", self.tr("&Analyses")),
                 ("report", self.tr("&Report")),
+                ("study", self.tr("&Study")),
+                ("batch", self.tr("&Batch")),
+                ("quality", self.tr("&Quality")),
             )
         ):
             self._add(menu, name, text, f"Ctrl+{place + 1}", partial(self._show_tab, place))

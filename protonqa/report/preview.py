@@ -24,8 +24,8 @@ from protonqa.report.document import (
 )
 from protonqa.report.figures import figure_png
 
-_PIXELS_PER_MM = 4.0
-_DPI = 160
+_PIXELS_PER_MM = 3.7
+_DPI = 110
 
 
 def preview_html(document: ReportDocument) -> str:

@@ -74,7 +74,7 @@ def open_rays(
     if source.set is not None:
         found = _of_set(source, source.set, card)
     elif source.twins is not None:
-        recipe = _recipe(source.twins, card)
+        recipe = recipe_of_twins(source.twins, card)
         manifest = make_training_set(recipe, work / "twins", on=on, progress=progress, cancelled=cancelled)
         facts = {"source": "twins simulated for this study", "set_hash": manifest.set_hash, "recipe": manifest.recipe}
         found = StudyRays(table=read_training_set(work / "twins"), lines=None, facts=facts)
@@ -123,7 +123,7 @@ def _of_set(source: RaySource, folder: Path, card: ModelCard) -> StudyRays:
     )
 
 
-def _recipe(given: Mapping[str, Any], card: ModelCard) -> TrainingSetConfig:
+def recipe_of_twins(given: Mapping[str, Any], card: ModelCard) -> TrainingSetConfig:
     """The recipe of fresh twins: all of them for the study, so all are held out and simulated on the planning CT too.
 
     Raises

@@ -43,4 +43,10 @@ def _fine(context: CellContext) -> object:
     return {"pid": os.getpid()}
 
 
-_TASKS = {"steps": _steps, "hang": _hang, "die": _die, "memory": _memory, "disk": _disk, "fine": _fine}
+def _run(context: CellContext) -> object:
+    """What a full disk does to a run."""
+    context.progress(1, 2, "writing the result")
+    return _disk(context)
+
+
+_TASKS = {"run": _run, "steps": _steps, "hang": _hang, "die": _die, "memory": _memory, "disk": _disk, "fine": _fine}

@@ -13,8 +13,8 @@ from protonqa_gui.bev_map import BevMap
 from protonqa_gui.command_text import batch_file, command_line
 from protonqa_gui.display_case import VIEW_AXES, DisplayVolume
 from protonqa_gui.figure_plots import figure_widget
+from protonqa_gui.job_strip import duration
 from protonqa_gui.schema_form import SchemaForm
-from protonqa_gui.status_line import duration
 from protonqa_gui.theme import DARK, LIGHT
 from protonqa_gui.value_slider import ValueSlider
 from protonqa_gui.what_if_controls import WhatIfControls
