@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import random
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -17,6 +21,8 @@ from protonqa.store.location import file_of, is_file, spoken
 #: How long a writer waits for another one.
 PATIENCE_S = 20.0
 _CONNECT_S = 10
+#: Longest pause between two attempts of a writer: for one that has just come, and for one that has waited this long.
+_PAUSE_S, _SHORT_PAUSE_S, _LONG_WAIT_S = 0.02, 0.003, 1.0
 _WRITES = "protonqa_writes"
 
 
@@ -90,7 +96,7 @@ def connect(url: URL, *, patience_s: float = PATIENCE_S) -> Store:
             address, connect_args={"timeout": patience_s}, pool_timeout=patience_s, hide_parameters=True
         )
         event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+        event.listen(engine, "begin", partial(_begin_sqlite, patience_s))
         return Store(engine=engine, url=url)
     options = f"-c lock_timeout={int(1000 * patience_s)} -c client_encoding=UTF8"
     arguments = {"connect_timeout": _CONNECT_S, "options": options, "application_name": "protonqa"}
@@ -128,7 +134,33 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin_sqlite(connection: Connection) -> None:
+def _begin_sqlite(patience_s: float, connection: Connection) -> None:
     # A writer waits at its beginning, where nothing can be lost, never in its middle.
-    writes = connection.get_execution_options().get(_WRITES, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if connection.get_execution_options().get(_WRITES, False):
+        _begin_writing(connection.connection.driver_connection, patience_s)
+    else:
+        connection.exec_driver_sql("BEGIN")
+
+
+def _begin_writing(driver: Any, patience_s: float) -> None:
+    """Take the lock of writers.
+
+    SQLite's own wait looks every tenth of a second and then finds the lock in the hands of a writer that never
+    paused: with eight busy writers one of them starved beyond its patience. Here whoever has waited longer looks more
+    often.
+    """
+    began_s = time.monotonic()
+    driver.execute("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            waited_s = time.monotonic() - began_s
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+                if not busy or waited_s >= patience_s:
+                    raise
+            time.sleep(random.uniform(0.0, _PAUSE_S if waited_s < _LONG_WAIT_S else _SHORT_PAUSE_S))
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {int(1000 * patience_s)}")

@@ -170,6 +170,29 @@ def test_a_lock_that_goes_away_in_time_costs_nothing(path):
             timer.join()
 
 
+def test_a_writer_gets_its_turn_beside_one_that_never_pauses(path):
+    """SQLite's own wait looks every 0.1 s and found the lock taken each time."""
+    filled(path, 1)
+    stop = threading.Event()
+
+    def hog():
+        with closing(sqlite3.connect(path, isolation_level=None, timeout=20)) as other:
+            while not stop.is_set():
+                other.execute("BEGIN IMMEDIATE")
+                time.sleep(0.01)
+                other.execute("COMMIT")
+
+    thread = threading.Thread(target=hog)
+    thread.start()
+    try:
+        with open_store(path) as store:
+            for _ in range(5):
+                save_result(store, shift_result())
+    finally:
+        stop.set()
+        thread.join()
+
+
 def test_a_locked_table_on_a_server_is_told(server_store_address):
     with open_store(server_store_address, patience_s=0.3) as store, open_store(server_store_address) as other:
         with other.writing() as writer:

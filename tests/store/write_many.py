@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import json
 import multiprocessing
+import queue
 import sys
 import time
 from typing import Any
@@ -55,12 +56,23 @@ def many_writers(addresses: list[str], processes: int, results: int) -> list[flo
         for start, end in zip(starts, ends, strict=True):
             start.wait(timeout=300)
             began = time.monotonic()
-            seconds.append(max(end.get(timeout=3000)[1] for _ in workers) - began)
-    finally:
+            seconds.append(max(_ended(end, workers) for _ in workers) - began)
         for worker in workers:
             worker.join(timeout=60)
+    finally:
+        for worker in workers:
             worker.kill()
     return seconds
+
+
+def _ended(end: Any, workers: list[Any]) -> float:
+    """When the next process was done; one that failed fails the whole."""
+    while True:
+        try:
+            return float(end.get(timeout=1)[1])
+        except queue.Empty:
+            if any(worker.exitcode for worker in workers):
+                raise RuntimeError("a writer failed; see its error above") from None
 
 
 def lost_and_double(address: str, processes: int, results: int) -> tuple[int, int, tuple[str, ...]]:
