@@ -51,7 +51,9 @@ class MainWindow(QMainWindow):
         self.session = Path(self._session.name)
         self._opened_count = 0
         self._dock_wanted = True
-        self.worker, self.live, self.background = Worker(self, threads=_cores()), Worker(self), Worker(self)
+        self.worker, self.background = Worker(self, threads=_cores()), Worker(self)
+        # Nobody drags a slider and waits for a run at once: the answers get all cores.
+        self.live = Worker(self, threads=_cores() + 1)
         self.case: DisplayCase | None = None
         self.demo_protons = DEMO_PROTONS
         self._make_views()

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QUrl, Signal
+from PySide6.QtCore import Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import (
     QCheckBox,
@@ -38,6 +38,7 @@ class ReportView(QWidget):
         self.files: dict[str, str] = {}
         self.preview = QTextBrowser()
         self.preview.setOpenLinks(False)
+        self.preview.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.comment = QPlainTextEdit()
         self.comment.setPlaceholderText(self.tr("What the next reader should know. It stands before the signatures."))
         self.comment.setMaximumHeight(220)

@@ -19,11 +19,15 @@ from protonqa.jobs.cell import CellContext
 from protonqa_gui import long_tasks
 
 if TYPE_CHECKING:
+    from protonqa.analyses.range_verification.estimates import RangeEstimates
     from protonqa.app.case_display import OpenedCase
     from protonqa.app.field_rays import FieldRays
-    from protonqa.values import AnalysisResult
 
 CASE_INPUTS = ("ct", "pet", "plan", "dose")
+
+
+#: Answers about the measured side that are kept: some windows of all pieces of a large field.
+_MOST_MEASURED = 256
 
 
 @dataclass
@@ -32,7 +36,7 @@ class _Desk:
 
     opened: OpenedCase | None = None
     rays: tuple[str, FieldRays] | None = None
-    results: dict[str, AnalysisResult] = field(default_factory=dict)
+    measured: dict[tuple[Any, ...], RangeEstimates] = field(default_factory=dict)
 
 
 _DESK = _Desk()
@@ -173,11 +177,17 @@ def _case_values(inputs: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, P
 
 def _ask(given: dict[str, Any], context: CellContext) -> object:
     """A what-if question: ``rays`` (path), ``question``, ``rows`` or None, ``preview`` -> NPZ bytes."""
-    from protonqa.app.what_if import WhatIf, answer
+    from protonqa.app.what_if import WhatIf, answer, measured_under
 
-    rays = _rays_at(given["rays"])
+    rays, question, preview = _rays_at(given["rays"]), WhatIf(**given["question"]), given["preview"]
     rows = None if given["rows"] is None else np.asarray(given["rows"], dtype=np.int64)
-    found = answer(rays, WhatIf(**given["question"]), rows, preview=given["preview"])
+    # Most sliders leave the measured side as it is.
+    key = (given["rays"], str(given["rows"]), preview, question.window_mm, question.window_end_mm, question.psf_mm)
+    if key not in _DESK.measured:
+        if len(_DESK.measured) >= _MOST_MEASURED:
+            _DESK.measured.clear()
+        _DESK.measured[key] = measured_under(rays, question, rows, preview=preview)
+    found = answer(rays, question, rows, preview=preview, measured=_DESK.measured[key])
     context.check_cancelled()
     arrays: dict[str, Any] = {one.name: np.asarray(getattr(found, one.name)) for one in fields(found)}
     buffer = io.BytesIO()

@@ -60,6 +60,8 @@ class FieldRays:
     nuclei_per_ml : (7, n_ray, n_depth)
         Nuclei made per ml, blurred across the ray as the scanner blurs; the way along depth is left to the chain.
     washout, method : str
+    model_folder : str
+        Weights that judged the field; empty for the model that comes with the program.
     """
 
     beam: int
@@ -92,6 +94,7 @@ class FieldRays:
     nuclei_per_ml: NDArray[np.float32]
     washout: str
     method: str
+    model_folder: str = ""
 
     @property
     def n_ray(self) -> int:
@@ -176,6 +179,7 @@ def verify_with_rays(
 
     def keep(compared: Compared, setting: Setting) -> None:
         rays = _rays_of(compared, setting, checked.washout, checked.ray_width_mm, checked.ray_pitch_mm)
+        rays = replace(rays, model_folder=str((paths or {}).get("range_model", "")))
         path = rays_folder / f"rays-{rays.beam}.npz"
         rays_folder.mkdir(parents=True, exist_ok=True)
         write_bytes_atomic(path, rays.to_bytes(), label="rays of the field")

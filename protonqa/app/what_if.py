@@ -8,6 +8,8 @@ whole ensemble answer when it rests.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -99,6 +101,7 @@ def answer(
     *,
     preview: bool = False,
     device: Device = CPU,
+    measured: RangeEstimates | None = None,
 ) -> Answer:
     """Ask about some rays (None: all with a planned range).
 
@@ -106,31 +109,27 @@ def answer(
     ----------
     preview : bool
         One member of the ensemble instead of all; its interval is not calibrated and is left out.
+    measured : RangeEstimates, optional
+        What `measured_under` gave for these rays and a question with the same window and resolution.
 
     Raises
     ------
     InputError
         A ray without a planned range, a tissue the washout model does not know.
     """
-    chosen = np.flatnonzero(np.isfinite(rays.planned_r80_mm)) if rows is None else np.asarray(rows, dtype=np.int64)
-    if not np.isfinite(rays.planned_r80_mm[chosen]).all():
-        raise InputError("the ray has no planned range", remedy="choose a ray of the field")
+    chosen = _chosen(rays, rows)
     activity, window, raw = _activity(rays, question, chosen, device)
-    model = _model(rays.method, preview)
+    model = _model(rays, preview)
     line = Timeline(
         irradiation_s=question.irradiation_s, delay_s=question.delay_s, acquisition_s=question.acquisition_s
     )
-    covered = window & rays.covered[chosen]
-
-    def judged(values: Floats, mask: NDArray[np.bool_], times: Timeline | None) -> RangeEstimates:
-        from protonqa.analyses.range_verification.estimates import estimate
-
-        return estimate(model, _profiles(rays, chosen, values, mask, times, question.psf_mm), device)
-
-    seen = judged(activity, window, line)
-    measured = judged(rays.measured[chosen], covered, rays.times)
+    seen = _judged(model, rays, chosen, activity, window, line, question, device)
+    if measured is None:
+        measured = measured_under(rays, question, chosen, preview=preview, device=device)
     nothing = np.full(chosen.size, np.nan)
-    of_raw = nothing if preview else judged(raw, np.ones_like(window), None).r80_mm
+    of_raw = nothing
+    if not preview:
+        of_raw = _judged(model, rays, chosen, raw, np.ones_like(window), None, question, device).r80_mm
     return Answer(
         rows=chosen,
         activity=activity,
@@ -148,6 +147,21 @@ def answer(
         measured_dose=measured.dose,
         reasons=seen.reasons,
     )
+
+
+def measured_under(
+    rays: FieldRays,
+    question: WhatIf,
+    rows: NDArray[np.int64] | None = None,
+    *,
+    preview: bool = False,
+    device: Device = CPU,
+) -> RangeEstimates:
+    """The measured activity through the window of a question; nothing else of it but the resolution matters here."""
+    chosen = _chosen(rays, rows)
+    mask = _window(rays, question, chosen) & rays.covered[chosen]
+    model = _model(rays, preview)
+    return _judged(model, rays, chosen, rays.measured[chosen], mask, rays.times, question, device)
 
 
 def numbers(
@@ -171,6 +185,28 @@ def numbers(
         "p95_mm": float(np.percentile(np.abs(known), 95)) if known.size else None,
         "shift_mm": float(shift.mean()) if shift.size else None,
     }
+
+
+def _chosen(rays: FieldRays, rows: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    chosen = np.flatnonzero(np.isfinite(rays.planned_r80_mm)) if rows is None else np.asarray(rows, dtype=np.int64)
+    if not np.isfinite(rays.planned_r80_mm[chosen]).all():
+        raise InputError("the ray has no planned range", remedy="choose a ray of the field")
+    return chosen
+
+
+def _judged(
+    model: RangeModel | None,
+    rays: FieldRays,
+    rows: NDArray[np.int64],
+    activity: Floats,
+    mask: NDArray[np.bool_],
+    times: Timeline | None,
+    question: WhatIf,
+    device: Device,
+) -> RangeEstimates:
+    from protonqa.analyses.range_verification.estimates import estimate
+
+    return estimate(model, _profiles(rays, rows, activity, mask, times, question.psf_mm), device)
 
 
 def _activity(
@@ -221,14 +257,19 @@ def _washout(question: WhatIf) -> Any:
     return WashoutScenario(model=question.washout, fraction_factors=fractions, half_life_factors=half_lives)
 
 
-def _model(method: str, preview: bool) -> RangeModel | None:
+def _model(rays: FieldRays, preview: bool) -> RangeModel | None:
     """The model that judged the field, for a preview cut down to its first member; None where A50 judged it."""
-    if method != "model":
+    if rays.method != "model":
         return None
-    from protonqa.range_model.model_file import shipped_model
-
-    model = shipped_model()
+    model = _model_of(rays.model_folder)
     return replace(model, members=model.members[:PREVIEW_MEMBERS]) if preview else model
+
+
+@lru_cache(maxsize=2)
+def _model_of(folder: str) -> RangeModel:
+    from protonqa.range_model.model_file import load_model, shipped_model
+
+    return load_model(Path(folder)) if folder else shipped_model()
 
 
 def _profiles(

@@ -25,13 +25,7 @@ def gui(
     common: Common = DEFAULT,
 ) -> int:
     """Open the desktop program."""
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(
-            "the desktop program is not installed",
-            got=f"no {', '.join(missing)}",
-            remedy='install it: pip install "protonqa[gui]"',
-        )
+    require_window()
     if case is not None and not case.exists():
         raise InputError("there is nothing at the path of the case", expected="a folder or archive", remedy="check it")
     folder = results or Path.home() / "protonqa-results"
@@ -40,3 +34,14 @@ def gui(
         start = importlib.import_module("protonqa_gui.start")
         code = start.main(case, folder, device=common.device, seed=common.seed, site_file=common.config)
     return job.finish({"results": str(folder), "closed": True}, text=f"results are in {folder}", code=code)
+
+
+def require_window() -> None:
+    """Raise InputError, with what to install, where the desktop program is not there."""
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(
+            "the desktop program is not installed",
+            got=f"no {', '.join(missing)}",
+            remedy='install it: pip install "protonqa[gui]"',
+        )
