@@ -44,8 +44,9 @@ def profile_activity(
     hu: ArrayLike | None = None,
     distal_point_mm: ArrayLike | None = None,
     device: str = "cpu",
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Activity of depth profiles, in double precision.
+    single: bool = False,
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Activity of depth profiles.
 
     Parameters
     ----------
@@ -59,10 +60,12 @@ def profile_activity(
         Planned R80 (A50 for the profile command), for a distal window.
     device : str
         "cpu" or "cuda".
+    single : bool
+        Single precision, as in training: twice as fast; otherwise double.
 
     Returns
     -------
-    activity : (n_ray, n_depth)
+    activity : (n_ray, n_depth) float64 or float32
         0 outside the window.
     mask : (n_ray, n_depth) bool
 
@@ -76,7 +79,8 @@ def profile_activity(
     from protonqa.activity.chain import apply_chain
 
     depth = np.asarray(depth_mm, dtype=np.float64)
-    made = np.asarray(production, dtype=np.float64)
+    kind = np.float32 if single else np.float64
+    made = np.asarray(production, dtype=kind)
     if made.ndim != 3 or made.shape[2:] != depth.shape:
         raise InputError("nuclei made do not fit the depths", got=str(made.shape), expected=f"(7, n_ray, {depth.size})")
     where = torch_device(device)
@@ -85,7 +89,7 @@ def profile_activity(
         _tensor(made, "nuclei made", where),
         scenario,
         spacing_mm=(_bin_width_mm(depth, scenario),),
-        hu=None if hu is None else _tensor(np.asarray(hu, dtype=np.float64), "HU", where),
+        hu=None if hu is None else _tensor(np.asarray(hu, dtype=kind), "HU", where),
         depth_mm=_tensor(depth, "depth", where),
         distal_point_mm=None if point is None else _tensor(point, "planned range", where),
     )

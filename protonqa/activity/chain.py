@@ -20,7 +20,14 @@ from torch import Tensor
 
 from protonqa.activity.combine import combine
 from protonqa.activity.noise import SnrMode, add_counting_noise, add_snr_noise, noise_keys
-from protonqa.activity.response import RANGE_CLASSES, SIGMA_PER_FWHM, Edge, gaussian_blur, positron_sigma_mm
+from protonqa.activity.response import (
+    RANGE_CLASSES,
+    SIGMA_PER_FWHM,
+    Edge,
+    blurred_sum,
+    gaussian_blur,
+    positron_sigma_mm,
+)
 from protonqa.activity.scenario import ActivityScenario
 from protonqa.activity.timeline import frame_factors, positron_share
 from protonqa.activity.washout import tissue_classes, washout_model
@@ -29,7 +36,7 @@ from protonqa.errors import InputError
 from protonqa.physics.nuclides import NUCLIDE_KEYS, decay_constants_per_s
 
 # Pieces that stay in the cache of a CPU core: rows of profiles, voxels of a volume.
-_ROWS_CPU = 256
+_ROWS_CPU = 512
 _ROWS_GPU = 1 << 16
 _VOXELS = 1 << 17
 
@@ -157,11 +164,15 @@ def _seen(
     factors = rows.factors(part)
     fwhm = scenario.psf_fwhm_mm[part] if scenario.n > 1 else scenario.psf_fwhm_mm[0]
     psf_sigma = fwhm * SIGMA_PER_FWHM
-    if scenario.positron_range:
+    if scenario.positron_range and production.dim() == 3 and np.ndim(psf_sigma) == 0:
+        made = [_summed(production[nuclides], factors[..., nuclides], level, edges) for nuclides, _ in RANGE_CLASSES]
+        widths = [float(np.hypot(psf_sigma, positron_sigma_mm(key))) for _, key in RANGE_CLASSES]
+        picture = blurred_sum(made, widths, spacing_mm[0], edge=edge)
+    elif scenario.positron_range:
         picture = torch.zeros(production.shape[1:], dtype=production.dtype, device=production.device)
         for nuclides, key in RANGE_CLASSES:
-            made = _summed(production[nuclides], factors[..., nuclides], level, edges)
-            picture += gaussian_blur(made, np.hypot(psf_sigma, positron_sigma_mm(key)), spacing_mm, edge=edge)
+            one = _summed(production[nuclides], factors[..., nuclides], level, edges)
+            picture += gaussian_blur(one, np.hypot(psf_sigma, positron_sigma_mm(key)), spacing_mm, edge=edge)
     else:
         picture = gaussian_blur(_summed(production, factors, level, edges), psf_sigma, spacing_mm, edge=edge)
     picture = _noisy(picture, rows, part)

@@ -25,6 +25,7 @@ _WEIGHTS = {"montecarlo": 4.0, "model": 1.0, "activity": 1.0, "verify": 8.0, "ba
 ENERGY_MEV = 150.0
 _SIZE_MM = (100.0, 100.0, 200.0)
 _N_DEPTH, _MODEL_BINS = 448, 384
+_LEAST_PRODUCTION = 1e-20
 _LEAST_S = 1.0
 
 
@@ -158,27 +159,34 @@ def _model(params: BenchmarkParams, seed: int, device: Device, progress: Progres
 
 
 def _activity(params: BenchmarkParams, seed: int, device: Device, progress: Progress) -> dict[str, Any]:
+    """Single precision, as in training and studies: one washout for all rows, with noise, and drawn for each row."""
     from protonqa.activity.arrays import profile_activity
     from protonqa.activity.scenario import activity_scenario
+    from protonqa.activity.washout import draw_washout
 
-    production = np.zeros((7, params.profiles, _N_DEPTH))
-    production[:3] = _curves(params.profiles, seed)[0]
+    production = np.zeros((7, params.profiles, _N_DEPTH), dtype=np.float32)
+    production[:] = _curves(params.profiles, seed)[0]
+    # Numbers too small for single precision would slow every sum.
+    production[production < _LEAST_PRODUCTION] = 0.0
     depth_mm = np.arange(_N_DEPTH) + 0.5
     hu = np.full(_N_DEPTH, 40.0)
     timeline = Timeline(irradiation_s=90.0, delay_s=150.0, acquisition_s=1200.0)
+    drawn = draw_washout("parodi-hu", np.random.default_rng(seed), n=params.profiles)
 
-    def run(counts: float | None) -> Callable[[], object]:
+    def run(counts: float | None, washout: Any = "parodi-hu") -> Callable[[], object]:
         scenario = activity_scenario(
-            timeline, washout="parodi-hu", psf_fwhm_mm=5.0, positron_range=True, edge="open", counts=counts, seed=seed
+            timeline, washout=washout, psf_fwhm_mm=5.0, positron_range=True, edge="open", counts=counts, seed=seed
         )
-        return lambda: profile_activity(production, depth_mm, scenario, hu=hu, device=device.kind)
+        return lambda: profile_activity(production, depth_mm, scenario, hu=hu, device=device.kind, single=True)
 
     run(1e4)()
     rate, seconds, count = _rate(run(None), params.profiles, progress)
     noisy, _, _ = _rate(run(1e4), params.profiles, progress)
+    each, _, _ = _rate(run(None, drawn), params.profiles, progress)
     return {
         "profiles_per_second": rate,
         "profiles_per_second_poisson": noisy,
+        "profiles_per_second_drawn_washout": each,
         "profiles": count,
         "seconds": seconds,
         "bins": _N_DEPTH,

@@ -326,6 +326,17 @@ def test_what_cannot_be_computed_is_refused(
         apply_chain(production, scenario, spacing_mm=spacing_mm, **other)
 
 
+def test_rows_of_one_tissue_are_summed_as_rows_of_their_own_tissue() -> None:
+    """The short way for rows that share HU and factors, edges of the classes included."""
+    rng = np.random.default_rng(2)
+    production, factors = torch.from_numpy(rng.random((7, 3, 12))), torch.from_numpy(rng.random((1, 4, 7)))
+    hu = torch.tensor([-900.0, -150.0, -149.9, 0.0, 40.0, 150.0, 151.0, 900.0, 901.0, 40.0, -20.0, 2000.0]).double()
+    edges = (-150.0, 150.0, 900.0)
+    shared = combine(production, factors, hu.expand(3, 12), edges)
+    own = combine(production, factors, hu.repeat(3, 1), edges)
+    assert torch.allclose(shared, own, rtol=1e-14)
+
+
 def test_combine_needs_tissue_for_more_than_one_class() -> None:
     with pytest.raises(InputError, match="without tissue"):
         combine(torch.ones(7, 1, 4), torch.ones(1, 5, 7))

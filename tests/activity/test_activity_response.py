@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from protonqa.activity.response import (
+    BAND_BINS,
     RANGE_CLASSES,
     SIGMA_PER_FWHM,
+    blurred_sum,
     gaussian_blur,
     gaussian_taps,
     mean_positron_range_mm,
@@ -181,3 +183,15 @@ def test_unusable_blurs_are_refused() -> None:
         gaussian_blur(torch.ones(2, 5, 5), np.array([1.0, 2.0]), (1.0, 1.0, 1.0))
     with pytest.raises(InputError, match="unknown nuclide"):
         mean_positron_range_mm("f18")
+
+
+@pytest.mark.parametrize("edge", ["reflect", "open"])
+@pytest.mark.parametrize("n_depth", [1, 7, BAND_BINS, 2 * BAND_BINS + 5])
+def test_the_band_of_the_convolution_is_the_sum_of_single_blurs(edge: str, n_depth: int) -> None:
+    """Blocks of bins must join without a seam, whatever the number of bins and the widest kernel."""
+    rng = np.random.default_rng(n_depth)
+    pictures = [torch.from_numpy(rng.random((3, n_depth))) for _ in range(3)]
+    widths = [0.0, 0.7, 2.6]
+    single = sum(gaussian_blur(one, width, (0.8,), edge=edge) for one, width in zip(pictures, widths, strict=True))
+    together = blurred_sum(pictures, widths, 0.8, edge=edge)
+    assert torch.allclose(together, single, rtol=1e-12, atol=1e-12)
