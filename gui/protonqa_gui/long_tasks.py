@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from protonqa.errors import Cancelled
+from protonqa.errors import Cancelled, InputError
 from protonqa.jobs.cell import CellContext
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def trend_form(_: dict[str, Any], __: CellContext) -> object:
     """The parameters of control charts as a JSON schema; as text, because its order is that of the form."""
     import json
 
-    from protonqa.app.trend import TrendParams
+    from protonqa.app.trend_values import TrendParams
 
     return json.dumps(TrendParams.model_json_schema())
 
@@ -115,13 +115,21 @@ def trend(given: dict[str, Any], _: CellContext) -> object:
     """Control charts: ``params``, ``folder`` -> state, and the page for a text view."""
     from datetime import UTC, datetime
 
-    from protonqa.app.trend import TrendParams
+    from pydantic import ValidationError
+
     from protonqa.app.trend import trend as run
     from protonqa.app.trend_page import trend_document
+    from protonqa.app.trend_values import TrendParams
     from protonqa.report.preview import preview_html
 
     folder = Path(given["folder"])
-    found = run(TrendParams.model_validate(given["params"]), out=folder)
+    try:
+        params = TrendParams.model_validate(given["params"])
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = " ".join(str(one) for one in first["loc"])
+        raise InputError(f"{place} cannot be used", got=str(first["input"])[:60], expected=str(first["msg"])) from error
+    found = run(params, out=folder)
     page = preview_html(trend_document(found, created=datetime.now(UTC)))
     return {"state": found.state.value, "page": page, "pdf": str(folder / "trend.pdf")}
 

@@ -20,10 +20,11 @@ from protonqa.app.labels import CaseFacts, facts_of_paths
 from protonqa.app.plugins import allowed_plugins
 from protonqa.app.progress import Cancel, Progress, stages
 from protonqa.app.recording import Recorder
+from protonqa.app.result_report import write_result_report
 from protonqa.app.site_values import with_site
 from protonqa.device import CPU, Device
 from protonqa.site.reading import Site, current_site
-from protonqa.values import AnalysisResult, Case, Finding, State
+from protonqa.values import AnalysisResult, Finding, State
 
 
 class RunParams(BaseModel):
@@ -210,18 +211,6 @@ def run_into_folder(
             reporting(0, 1, "report")
             write_result_report(result, values, folder, anonymous=anonymous)
     return result
-
-
-def write_result_report(
-    result: AnalysisResult, inputs: Mapping[str, Any], out: Path, *, anonymous: bool = False
-) -> tuple[str, ...]:
-    """Write the report of a result; the identity block comes from the first case among the inputs."""
-    from protonqa.report.files import write_report
-    from protonqa.report.subject import subject_of_case
-
-    case = next((value for value in inputs.values() if isinstance(value, Case)), None)
-    subject = subject_of_case(case) if case is not None else None
-    return write_report(result, out, subject=subject, anonymous=anonymous)
 
 
 def failure_of(result: AnalysisResult) -> tuple[str, str] | None:

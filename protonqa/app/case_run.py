@@ -167,7 +167,7 @@ def compute_case(loaded: LoadedAnalysis, order: CaseOrder, context: CellContext)
         write_staged(folder, RESULT, result_to_json(result))
     _raise_if_transient(result)
     if order.report:
-        from protonqa.app.analyses import write_result_report
+        from protonqa.app.result_report import write_result_report
 
         write_result_report(result, values, folder, anonymous=order.anonymous)
     write_manifest(folder, flush=False)

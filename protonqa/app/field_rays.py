@@ -120,8 +120,13 @@ class FieldRays:
         return buffer.getvalue()
 
 
-def read_field_rays(path: Path) -> FieldRays:
+def read_field_rays(path: Path, *, nuclei: bool = True) -> FieldRays:
     """The rays that `verify_with_rays` wrote.
+
+    Parameters
+    ----------
+    nuclei : bool
+        False leaves the largest array, ``nuclei_per_ml``, empty: who only shows the rays does not need it.
 
     Raises
     ------
@@ -130,12 +135,14 @@ def read_field_rays(path: Path) -> FieldRays:
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            found = {one.name: stored[one.name] for one in fields(FieldRays)}
+            wanted = [one.name for one in fields(FieldRays) if nuclei or one.name != "nuclei_per_ml"]
+            found = {name: stored[name] for name in wanted}
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(
             "the rays of the field cannot be read", got=type(error).__name__, remedy="run the verification again"
         ) from error
     plain = {name: value.item() if value.ndim == 0 else value for name, value in found.items()}
+    plain.setdefault("nuclei_per_ml", np.zeros((0, 0, 0), dtype=np.float32))
     return FieldRays(**plain)
 
 

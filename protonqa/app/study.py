@@ -116,7 +116,7 @@ def run_study(
     from protonqa.analyses.registry import load_analysis
     from protonqa.analyses.run_folder import prove_writable, staged_folder
     from protonqa.analyses.runner import check_params, run_analysis
-    from protonqa.app.analyses import write_result_report
+    from protonqa.app.result_report import write_result_report
     from protonqa.files.collections import read_settings_file
     from protonqa.study.settings import study_from_text
 

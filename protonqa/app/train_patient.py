@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from protonqa.analyses.interface import Input
 from protonqa.app.case_files import describe_case
 from protonqa.app.progress import Progress, report_progress, stages
-from protonqa.app.train import Trained, TrainParams
+from protonqa.app.train_values import Trained, TrainParams
 from protonqa.errors import InputError
 from protonqa.values import BeamModel, Case, Hlut
 

@@ -39,7 +39,7 @@ from protonqa.store.trend.run_length import run_length
 from protonqa.values import LineFigure, Mark, Series, State
 
 if TYPE_CHECKING:
-    from protonqa.app.trend import Trend, TrendGroup
+    from protonqa.app.trend_values import Trend, TrendGroup
 
 PDF_NAME, HTML_NAME = "trend.pdf", "trend.html"
 _MEANING = {

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from protonqa.app.train import TrainParams
+from protonqa.app.train_values import TrainParams
 from protonqa.cli.common import DEFAULT, Common
 from protonqa.cli.task import task
 

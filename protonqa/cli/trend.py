@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from protonqa.app.trend import TrendParams
+from protonqa.app.trend_values import TrendParams
 from protonqa.cli.common import DEFAULT, FLAT, Common
 from protonqa.cli.task import task
 
 if TYPE_CHECKING:
-    from protonqa.app.trend import TrendGroup
+    from protonqa.app.trend_values import TrendGroup
 
 _DEFAULTS = TrendParams()
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protonqa.app.train import TrainParams, train
+from protonqa.app.train import train
 from protonqa.app.train_patient import read_patient_case
+from protonqa.app.train_values import TrainParams
 from protonqa.cli import main
 from protonqa.dicom import read_ct
 from protonqa.dicom.write_ct import write_ct

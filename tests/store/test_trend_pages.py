@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from pypdf import PdfReader
 
-from protonqa.app.trend import TrendParams, trend
+from protonqa.app.trend import trend
 from protonqa.app.trend_page import trend_document
+from protonqa.app.trend_values import TrendParams
 from protonqa.errors import InputError
 from protonqa.files.atomic import check_manifest
 from protonqa.report.html import html_text
