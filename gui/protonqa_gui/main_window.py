@@ -35,6 +35,10 @@ from protonqa_gui.worker import Worker
 DEMO_PROTONS = 100_000
 
 
+#: Between two pieces of drawing, for the mouse and the keys.
+_TURN_MS = 10
+
+
 class MainWindow(QMainWindow):
     """One case at a time. Signals ``case_opened`` and ``result_shown(state)`` tell what has happened."""
 
@@ -190,7 +194,7 @@ class MainWindow(QMainWindow):
 
     def show_rays(self, path: str) -> FieldRays:
         """Show the rays of a verified field everywhere."""
-        rays = read_field_rays(Path(path))
+        rays = read_field_rays(Path(path), nuclei=False)
         self.profiles.set_rays(rays, path)
         self.case_view.set_rays(rays, limit_mm=6.0)
         return rays
@@ -278,7 +282,7 @@ class MainWindow(QMainWindow):
         kind = {"PASS": "done", "FAIL": "error"}.get(result.state.value, "note")
         self.messages.show_text(kind, f"{result.title or result.analysis}: {result.state.value}. {result.reason}")
         # In a turn of its own, so that the window does not stand still for both.
-        QTimer.singleShot(0, lambda: self._show_all_rays(found["rays"], result.state.value))
+        QTimer.singleShot(_TURN_MS, lambda: self._show_all_rays(found["rays"], result.state.value))
 
     def _show_all_rays(self, paths: list[str], state: str) -> None:
         try:

@@ -17,6 +17,10 @@ from protonqa_gui.theme import LIGHT, SEVERITY_COLOURS, STATE_COLOURS, Theme
 _WEIGHT = {"critical": 0, "warning": 1, "info": 2}
 
 
+#: Between two figures, for the mouse and the keys.
+_PAUSE_MS = 25
+
+
 class ResultView(QScrollArea):
     """Shows one result."""
 
@@ -74,7 +78,7 @@ class ResultView(QScrollArea):
             self._add_part(column, part)
         column.addStretch(1)
         self.setWidget(page)
-        self._turn.start(0)
+        self._turn.start(_PAUSE_MS)
 
     def _draw_next(self) -> None:
         """Draw one figure, and leave the next to the next turn of the event loop: the window must not stand still."""
@@ -82,7 +86,7 @@ class ResultView(QScrollArea):
             return
         place, figure = self._waiting.pop(0)
         place.addWidget(figure_widget(figure, self._theme))
-        self._turn.start(0)
+        self._turn.start(_PAUSE_MS)
 
     def _add_part(self, column: QVBoxLayout, part: AnalysisResult) -> None:
         measured = list(part.measurements.values())

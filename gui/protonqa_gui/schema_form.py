@@ -7,10 +7,25 @@ from typing import Any
 
 from pyqtgraph.parametertree import Parameter, ParameterTree
 from PySide6.QtCore import Signal
+from PySide6.QtGui import QUndoCommand, QUndoStack
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 _NUMBERS = {"number": "float", "integer": "int"}
 _WIDEST = {"float": 1e15, "int": 2_147_483_647}
+
+
+class _Change(QUndoCommand):
+    """From one state of the form to the next; typing in one field is one step."""
+
+    def __init__(self, form: SchemaForm, before: dict[str, Any], after: dict[str, Any]) -> None:
+        super().__init__(form.tr("change of parameters"))
+        self._form, self._before, self._after = form, before, after
+
+    def undo(self) -> None:
+        self._form.restore(self._before)
+
+    def redo(self) -> None:
+        self._form.restore(self._after)
 
 
 class SchemaForm(QWidget):
@@ -23,6 +38,9 @@ class SchemaForm(QWidget):
         self._schema: dict[str, Any] = {}
         self._fields: dict[str, Parameter] = {}
         self._root: Parameter | None = None
+        self._settled: dict[str, Any] = {}
+        self._restoring = False
+        self.undo = QUndoStack(self)
         self.tree = ParameterTree(showHeader=False)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -34,7 +52,9 @@ class SchemaForm(QWidget):
         self._fields = {name: _field(name, about) for name, about in self._schema.items()}
         self._root = Parameter.create(name="parameters", type="group", children=list(self._fields.values()))
         self.tree.setParameters(self._root, showTop=False)
-        self._root.sigTreeStateChanged.connect(lambda *_: self.changed.emit())
+        self._settled = self._state()
+        self.undo.clear()
+        self._root.sigTreeStateChanged.connect(self._on_changed)
 
     def set_value(self, name: str, value: Any) -> None:
         """Set a field as a user would."""
@@ -42,9 +62,29 @@ class SchemaForm(QWidget):
         self._fields[name].setValue(_shown(value) if _as_text(about) else value)
 
     def reset(self) -> None:
-        """All fields to their defaults."""
-        for one in self._fields.values():
-            one.setToDefault()
+        """All fields to their defaults; one step of undo."""
+        after = {name: one.defaultValue() for name, one in self._fields.items()}
+        if after != self._settled:
+            self.undo.push(_Change(self, self._settled, after))
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Show a state, as undo does."""
+        self._restoring = True
+        for name, value in state.items():
+            self._fields[name].setValue(value)
+        self._restoring = False
+        self._settled = self._state()
+        self.changed.emit()
+
+    def _state(self) -> dict[str, Any]:
+        return {name: one.value() for name, one in self._fields.items()}
+
+    def _on_changed(self, *_: object) -> None:
+        if self._restoring:
+            return
+        after = self._state()
+        if after != self._settled:
+            self.undo.push(_Change(self, self._settled, after))
 
     def values(self) -> dict[str, Any]:
         """Values that differ from their defaults, as JSON types; use `problems` first."""

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from PySide6.QtCore import QEventLoop, QTimer
 
-from protonqa.app.field_rays import FieldRays
 from protonqa.app.window_material import rays_for_timing, write_large_ct
 from protonqa_gui.main_window import MainWindow
 from protonqa_gui.settings import SETTINGS_VARIABLE
@@ -150,9 +149,12 @@ def _frames_per_s(window: MainWindow) -> float:
 def _with_rays(window: MainWindow, folder: Path, told: Callable[[str], None]) -> dict[str, Any]:
     told("one ray")
     view, watch = window.profiles, Watchdog()
-    _show(window, rays_for_timing(64), folder / "few.npz")
-    _wait(lambda: view.asker.idle and bool(view.field_numbers))
+    few, many = folder / "few.npz", folder / "many.npz"
+    few.write_bytes(rays_for_timing(64).to_bytes())
+    many.write_bytes(rays_for_timing(_RAYS).to_bytes())
     watch.start()
+    _show(window, few)
+    _wait(lambda: view.asker.idle and bool(view.field_numbers))
     slider, spans = view.controls.sliders["delay_s"], []
     answers: list[object] = []
     view.asker.one.connect(lambda arrays, _preview: answers.append(arrays))
@@ -165,12 +167,12 @@ def _with_rays(window: MainWindow, folder: Path, told: Callable[[str], None]) ->
     slider.release()
     _wait(lambda: view.asker.idle)
     told("2,000 rays")
-    _show(window, rays_for_timing(_RAYS), folder / "many.npz")
+    _show(window, many)
     _wait(lambda: view.asker.idle and bool(view.field_numbers))
     question = view.controls.question()
     spans_2000 = {}
     for name, preview in (("preview_2000_s", True), ("ensemble_2000_s", False)):
-        given = {"rays": str(folder / "many.npz"), "question": question, "rows": None, "preview": preview}
+        given = {"rays": str(many), "question": question, "rows": None, "preview": preview}
         best = _PATIENCE_S
         for _ in range(2):
             done: list[object] = []
@@ -192,7 +194,6 @@ def _more_than(found: list[object], n: int) -> bool:
     return len(found) > n
 
 
-def _show(window: MainWindow, rays: FieldRays, path: Path) -> None:
-    path.write_bytes(rays.to_bytes())
+def _show(window: MainWindow, path: Path) -> None:
     window.profiles.field_numbers = {}
     window.show_rays(str(path))

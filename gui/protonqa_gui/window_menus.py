@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
-from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtGui import QAction, QKeySequence, QUndoGroup
 from PySide6.QtWidgets import QMenu, QMessageBox, QToolBar
 
 from protonqa import __version__
@@ -70,7 +70,16 @@ class WindowMenus(QObject):
         self._add(menu, "quit", self.tr("&Quit"), "Ctrl+Q", window.close)
 
     def _edit_menu(self, menu: QMenu) -> None:
-        stack = self._window.profiles.controls.undo
+        window = self._window
+        of_case, of_form = window.profiles.controls.undo, window.analyses.form.undo
+        stack = QUndoGroup(self)
+        for one in (of_case, of_form):
+            stack.addStack(one)
+        stack.setActiveStack(of_case)
+        # Undo goes back on the page that is seen.
+        window.tabs.currentChanged.connect(
+            lambda _: stack.setActiveStack(of_form if window.tabs.currentWidget() is window.analyses else of_case)
+        )
         for name, action, keys in (
             ("undo", stack.createUndoAction(self._window, self.tr("&Undo")), "Ctrl+Z"),
             ("redo", stack.createRedoAction(self._window, self.tr("&Redo")), "Ctrl+Shift+Z|Ctrl+Y"),

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 
+import pytest
+
 from protonqa.cli import main
 
 
-def test_without_the_extra_one_line_says_what_to_install(monkeypatch, capsys):
+@pytest.mark.parametrize("words", [["gui"], ["benchmark", "--gui"]], ids=lambda one: one[0])
+def test_without_the_extra_one_line_says_what_to_install(monkeypatch, capsys, words):
     real = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *rest: None if name == "PySide6" else real(name, *rest)
     )
-    assert main(["gui"]) == 2
+    assert main(words) == 2
     told = capsys.readouterr().err.strip()
     assert len(told.splitlines()) == 1
     assert 'pip install "protonqa[gui]"' in told

@@ -208,3 +208,20 @@ def test_changes_of_a_question_are_undone_and_done_again(qtbot):
 @pytest.mark.parametrize(("seconds", "text"), [(0.2, "1 s"), (61, "61 s"), (185, "3 min"), (5400, "1 h 30 min")])
 def test_time_left_in_words(seconds, text):
     assert duration(seconds) == text
+
+
+def test_a_change_in_the_form_is_undone_and_a_reset_is_one_step(qtbot):
+    form = SchemaForm()
+    qtbot.addWidget(form)
+    form.set_schema(SCHEMA)
+    form.set_value("tolerance_mm", 2.0)
+    form.set_value("method", "a50")
+    form.reset()
+    assert form.values() == {}
+    form.undo.undo()
+    assert form.values() == {"tolerance_mm": 2.0, "method": "a50"}
+    form.undo.undo()
+    assert form.values() == {"tolerance_mm": 2.0}
+    form.set_value("volumes", False)
+    form.undo.undo()
+    assert form.values() == {"tolerance_mm": 2.0}
