@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -50,3 +51,14 @@ def test_the_record_is_of_a_full_test_and_its_figures_are_there(script):
     assert record["quick"] is False
     for name, _ in script.figures_of(record):
         assert (DOCS / "images" / f"{script.PREFIX}{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_page_of_the_study_says_what_its_record_says():
+    """A table of an older study, or one that was touched by hand, would not be found by eye."""
+    spec = importlib.util.spec_from_file_location("study_figures", DOCS / "study_figures.py")
+    figures = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(figures)
+    page = (DOCS / "study.md").read_text(encoding="utf-8")
+    record = json.loads(figures.RECORD.read_text(encoding="utf-8"))
+    assert figures.page_with(figures.section(record), page) == page, "run: python docs/study_figures.py"
+    assert len(record["rows"]) == 2 * 11 * 11
