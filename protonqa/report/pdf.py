@@ -18,6 +18,8 @@ from protonqa.report.style import INK, MUTED, RULE
 
 _MARGIN = 17 * mm
 _WIDTH = A4[0] - 2 * _MARGIN
+#: Height (points) above which a title has more than one line.
+_ONE_LINE = 20.0
 
 
 def pdf_bytes(document: ReportDocument) -> bytes:
@@ -72,6 +74,9 @@ def _decorate(canvas: Any, document: ReportDocument, page: int, pages: int) -> N
     first = page == 1
     heading = paragraph(document.title, "title" if first else "running")
     _, height = heading.wrap(_WIDTH - 60 * mm, 20 * mm)
+    if first and height > _ONE_LINE:
+        heading = paragraph(document.title, "title_long")
+        _, height = heading.wrap(_WIDTH - 50 * mm, 20 * mm)
     heading.drawOn(canvas, _MARGIN, top - 0.5 * height)
     canvas.setFont(REGULAR, 7)
     canvas.setFillColor(HexColor(MUTED))

@@ -44,12 +44,15 @@ from protonqa.report.style import (
 from protonqa.report.text import visual_order
 
 _GUTTER = 5 * mm
+#: Tables of more columns stand closer; a column of text is never narrower than this.
+MANY_COLUMNS, LEAST_TEXT_MM = 9, 14.0
 
 
 def _style(name: str) -> ParagraphStyle:
     base: dict[str, Any] = {"fontName": REGULAR, "fontSize": 8, "leading": 10.4, "textColor": HexColor(INK)}
     changes: dict[str, dict[str, Any]] = {
         "title": {"fontName": BOLD, "fontSize": 14, "leading": 17},
+        "title_long": {"fontName": BOLD, "fontSize": 9.6, "leading": 11.4},
         "running": {"fontName": BOLD, "fontSize": 8, "leading": 10},
         "heading": {"fontName": BOLD, "fontSize": 10.5, "leading": 13, "spaceBefore": 8, "spaceAfter": 4},
         "table_title": {"fontName": BOLD, "fontSize": 8.4, "leading": 11},
@@ -222,8 +225,8 @@ def _grid_table(block: GridTable, width: float) -> list[Any]:
     style += [
         ("BACKGROUND", (0, 0), (-1, 0), HexColor(SHADE)),
         ("LINEBELOW", (0, 0), (-1, 0), 0.5, HexColor(RULE)),
-        ("LEFTPADDING", (0, 0), (-1, -1), 1.4 * mm),
-        ("RIGHTPADDING", (0, 0), (-1, -1), 1.4 * mm),
+        ("LEFTPADDING", (0, 0), (-1, -1), _padding(block) - 0.2 * mm),
+        ("RIGHTPADDING", (0, 0), (-1, -1), _padding(block) - 0.2 * mm),
         ("VALIGN", (0, 0), (-1, 0), "BOTTOM"),
     ]
     table.setStyle(style)
@@ -233,9 +236,26 @@ def _grid_table(block: GridTable, width: float) -> list[Any]:
     return _titled(block.title, parts)
 
 
+def _padding(block: GridTable) -> float:
+    return 1.6 * mm if len(block.columns) <= MANY_COLUMNS else 1.0 * mm
+
+
+def _squeezed(least: list[float], numeric: frozenset[int], width: float) -> list[float]:
+    """Words may break, numbers may not: what is missing is taken from the columns of text while they have any."""
+    words = [index for index in range(len(least)) if index not in numeric]
+    spare = sum(max(least[index] - LEAST_TEXT_MM * mm, 0.0) for index in words)
+    missing = sum(least) - width
+    if not spare or missing > spare:
+        return [width * one / sum(least) for one in least]
+    return [
+        one - missing * max(one - LEAST_TEXT_MM * mm, 0.0) / spare if index in words else one
+        for index, one in enumerate(least)
+    ]
+
+
 def _column_widths(block: GridTable, width: float) -> list[float]:
     """Each column gets its longest word (numbers are one word), then a share of the rest by its whole text."""
-    padding = 3.2 * mm
+    padding = 2.0 * _padding(block)
     least, wanted = [], []
     for index, title in enumerate(block.columns):
         texts = [row[index] for row in block.rows]
@@ -246,7 +266,7 @@ def _column_widths(block: GridTable, width: float) -> list[float]:
         least.append(max(min(longest, 0.4 * width), head) + padding)
         wanted.append(max(whole, stringWidth(title, BOLD, 7.2)) + padding)
     if sum(least) >= width:
-        return [width * one / sum(least) for one in least]
+        return _squeezed(least, block.numeric, width)
     spare, missing = width - sum(least), [max(want - have, 0.0) for want, have in zip(wanted, least, strict=True)]
     if sum(missing) > spare:
         return [have + spare * lack / sum(missing) for have, lack in zip(least, missing, strict=True)]

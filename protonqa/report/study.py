@@ -13,6 +13,21 @@ from protonqa.values import AnalysisResult, BarFigure, Finding, LineFigure, Meas
 #: Analyses that this layout prints.
 ANALYSIS = "sensitivity-study"
 _DASH = "–"
+#: Headings of methods where a table has a column for each.
+SHORT = {
+    "model": "Model",
+    "paper-protocol": "Paper protocol",
+    "a50-line": "Line",
+    "a50-line-rsp": "Line RSP",
+    "a50-line-density": "Line density",
+    "a50-line-wepl": "Line WEPL",
+    "most-likely-shift": "Likely shift",
+    "profile-match-additive": "Match add.",
+    "profile-match-multiplicative": "Match mult.",
+    "profile-match-poisson": "Match Poisson",
+    "pearson": "Pearson",
+}
+ANSWERS_ENOUGH = 0.95
 Row = Mapping[str, Any]
 
 
@@ -22,9 +37,10 @@ def study_blocks(result: AnalysisResult, findings: tuple[Finding, ...]) -> Itera
     yield KeyNumbers(numbers=tuple(_key_number(one) for one in list(result.measurements.values())[:4]))
     yield Facts(title="Study", rows=(("Extent", sentence(result.reason)),), columns=1)
     yield Findings(findings=findings)
-    yield Heading(text="Errors of range and dose")
+    yield from _summary(tables.get("rows", []))
+    yield Heading(text="Errors of range and dose", new_page=True)
     yield from _error_tables(tables.get("rows", []))
-    yield from _floor_tables([row for row in tables.get("floors", []) if not str(row["scenario"]).startswith("vary")])
+    yield from _floor_tables(_named(tables.get("floors", [])))
     yield from _tornado(result, tables.get("tornado", []))
     worst = [one for one in result.figures if isinstance(one, LineFigure)]
     if worst:
@@ -32,9 +48,11 @@ def study_blocks(result: AnalysisResult, findings: tuple[Finding, ...]) -> Itera
         for one in worst:
             yield FigureBlock(figure=one, caption=clean(one.title, limit=160), size="curve")
     yield Heading(text="Coverage, comparisons and kinds of ray")
-    yield from _coverage_tables(tables.get("coverage", []))
-    yield from _comparison_tables(tables.get("comparisons", []))
-    yield from _subset_tables(tables.get("subsets", []))
+    yield from _coverage_tables(_named(tables.get("coverage", [])))
+    yield from _comparison_tables(_named(tables.get("comparisons", [])))
+    yield from _subset_tables(
+        [row for row in _named(tables.get("subsets", [])) if row["method"] in ("model", "a50-line-rsp")]
+    )
     yield Heading(text="Definitions")
     for table in result.tables:
         if table.name in ("definitions", "domain"):
@@ -44,6 +62,36 @@ def study_blocks(result: AnalysisResult, findings: tuple[Finding, ...]) -> Itera
                 columns=1,
                 label_mm=48.0,
             )
+
+
+def _summary(rows: Sequence[Row]) -> Iterator[Block]:
+    """Every named scenario by every method, a page at most: what a reader wants first."""
+    named = [row for row in rows if row["group"] == "named" and row["subset"] != "range-mixed"]
+    methods = list(dict.fromkeys(str(row["method"]) for row in named))
+    scenarios = list(dict.fromkeys(str(row["scenario"]) for row in named))
+    found = {(str(row["scenario"]), str(row["method"])): row for row in named}
+    if named:
+        yield GridTable(
+            title="Mean absolute error of the range (mm) by scenario and method",
+            columns=("Scenario", *(SHORT.get(method, method) for method in methods)),
+            rows=tuple(
+                (_scenario(name), *(_mae(found.get((name, method))) for method in methods)) for name in scenarios
+            ),
+            numeric=frozenset(range(1, len(methods) + 1)),
+            note="Rays that are not range-mixed and that the method answers; a star where it answers less than 95 %. "
+            "Line: A50. Shift and match compare with the expected profile of the planning CT.",
+        )
+
+
+def _mae(row: Row | None) -> str:
+    if row is None or row["range_mae_mm"] is None or not row["answered"]:
+        return _DASH
+    return _mm(row["range_mae_mm"]) + ("*" if row["answered"] < ANSWERS_ENOUGH else "")
+
+
+def _named(rows: Sequence[Row]) -> list[Row]:
+    """Rows of named scenarios and of the base: all others stand in the CSV files beside the report."""
+    return [row for row in rows if not str(row["scenario"]).startswith(("vary:", "grid:"))]
 
 
 def _key_number(one: Measurement) -> KeyNumber:
@@ -57,13 +105,15 @@ def _error_tables(rows: Sequence[Row]) -> Iterator[Block]:
     groups = (
         ("named", False, "Named scenarios"),
         ("named", True, "Named scenarios, range-mixed rays"),
-        ("other", False, "Base, grid and variations"),
+        ("other", False, "Base, grid and variations, range model"),
     )
     for group, mixed, title in groups:
         chosen = [
             row
             for row in rows
-            if (row["group"] == "named") == (group == "named") and (row["subset"] == "range-mixed") == mixed
+            if (row["group"] == "named") == (group == "named")
+            and (row["subset"] == "range-mixed") == mixed
+            and (group == "named" or row["method"] == "model")
         ]
         if chosen:
             yield GridTable(
@@ -87,7 +137,7 @@ def _error_tables(rows: Sequence[Row]) -> Iterator[Block]:
                 numeric=frozenset(range(2, 13)),
                 note="Lengths in mm: mean and SD (range uncertainty) of the error, MAE and 95th percentile of its "
                 "size. Dose MAE over the maximum. Cov., width: of the 95 % intervals. n counts the rays asked about, "
-                "errors are those of the answered ones.",
+                "errors are those of the answered ones. Every scenario and method stands in rows.csv.",
             )
 
 
@@ -181,7 +231,7 @@ def _coverage_tables(rows: Sequence[Row]) -> Iterator[Block]:
 def _subset_tables(rows: Sequence[Row]) -> Iterator[Block]:
     if rows:
         yield GridTable(
-            title="Errors by kind of ray and by site",
+            title="Errors by kind of ray and by site, model and line (all methods: subsets.csv)",
             columns=("Scenario", "Rays", "Method", "n", "Mean", "SD", "MAE", "P95", "MRE %", "Answ. %"),
             rows=tuple(
                 (
