@@ -306,7 +306,7 @@ class MainWindow(QMainWindow):
         self._dock_wanted = wanted
 
     def _on_worker(self) -> None:
-        self.analyses.set_busy(self.worker.busy)
+        self.analyses.set_busy(self.worker.occupied)
         self.menus.refresh()
 
     def action(self, name: str) -> QAction:

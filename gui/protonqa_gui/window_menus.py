@@ -46,9 +46,8 @@ class WindowMenus(QObject):
         opened = window.case is not None
         for name in ("verify", "axial", "coronal", "sagittal", "zoom-in", "zoom-out", "fit", "next", "previous"):
             self.actions[name].setEnabled(opened)
-        self.actions["verify"].setEnabled(opened and not window.worker.busy)
-        job = window.worker.job
-        self.actions["cancel"].setEnabled(job is not None and bool(job.title))
+        self.actions["verify"].setEnabled(opened and not window.worker.occupied)
+        self.actions["cancel"].setEnabled(window.worker.occupied)
 
     def _add(self, menu: QMenu, name: str, text: str, keys: str, function: Callable[[], object]) -> QAction:
         action = QAction(text, self._window)

@@ -80,6 +80,11 @@ class Worker(QObject):
         return self.job is not None
 
     @property
+    def occupied(self) -> bool:
+        """True while work is done that the user asked for; the window's own small questions have no title."""
+        return self.job is not None and bool(self.job.title)
+
+    @property
     def pid(self) -> int | None:
         """Process number of the worker, None while there is none."""
         return None if self._process is None else self._process.pid
