@@ -23,7 +23,7 @@ from protonqa.app.analyses import run_into_folder
 from protonqa.app.progress import Cancel, Progress
 from protonqa.durable import write_bytes_atomic
 from protonqa.errors import InputError
-from protonqa.values import AnalysisResult, Timeline
+from protonqa.values import AnalysisResult, Case, Timeline
 
 if TYPE_CHECKING:
     from protonqa.analyses.range_verification.evaluate import Compared, Setting
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from protonqa.device import Device
 
 Floats = NDArray[np.float64]
+#: What is needed to make activity anew, and nothing else; empty.
+_OF_NUCLEI: dict[str, Any] = {"nuclei_per_ml": np.zeros((0, 0, 0), dtype=np.float32), "hu": np.zeros((0, 0))}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,6 +64,8 @@ class FieldRays:
     washout, method : str
     model_folder : str
         Weights that judged the field; empty for the model that comes with the program.
+    ct_identity : str
+        Whose planning CT it is, where `model_folder` may hold a model made for one patient.
     """
 
     beam: int
@@ -95,6 +99,7 @@ class FieldRays:
     washout: str
     method: str
     model_folder: str = ""
+    ct_identity: str = ""
 
     @property
     def n_ray(self) -> int:
@@ -126,7 +131,7 @@ def read_field_rays(path: Path, *, nuclei: bool = True) -> FieldRays:
     Parameters
     ----------
     nuclei : bool
-        False leaves the largest array, ``nuclei_per_ml``, empty: who only shows the rays does not need it.
+        False leaves ``nuclei_per_ml`` and ``hu`` empty: who only shows the rays does not need them.
 
     Raises
     ------
@@ -135,15 +140,14 @@ def read_field_rays(path: Path, *, nuclei: bool = True) -> FieldRays:
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            wanted = [one.name for one in fields(FieldRays) if nuclei or one.name != "nuclei_per_ml"]
+            wanted = [one.name for one in fields(FieldRays) if nuclei or one.name not in _OF_NUCLEI]
             found = {name: stored[name] for name in wanted}
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(
             "the rays of the field cannot be read", got=type(error).__name__, remedy="run the verification again"
         ) from error
     plain = {name: value.item() if value.ndim == 0 else value for name, value in found.items()}
-    plain.setdefault("nuclei_per_ml", np.zeros((0, 0, 0), dtype=np.float32))
-    return FieldRays(**plain)
+    return FieldRays(**({} if nuclei else _OF_NUCLEI), **plain)
 
 
 def verify_with_rays(
@@ -181,12 +185,16 @@ def verify_with_rays(
     from dataclasses import replace
 
     from protonqa.analyses.range_verification import RangeVerification
+    from protonqa.range_model.patient_case import ct_identity
 
     written: list[Path] = []
 
     def keep(compared: Compared, setting: Setting) -> None:
         rays = _rays_of(compared, setting, checked.washout, checked.ray_width_mm, checked.ray_pitch_mm)
-        rays = replace(rays, model_folder=str((paths or {}).get("range_model", "")))
+        if own := str((paths or {}).get("range_model", "")):
+            case: Case = values["case"]
+            identity = ct_identity(case.ct, case.ct_info.frame_of_reference_uid)
+            rays = replace(rays, model_folder=own, ct_identity=identity)
         path = rays_folder / f"rays-{rays.beam}.npz"
         rays_folder.mkdir(parents=True, exist_ok=True)
         write_bytes_atomic(path, rays.to_bytes(), label="rays of the field")

@@ -206,7 +206,8 @@ def _judged(
 ) -> RangeEstimates:
     from protonqa.analyses.range_verification.estimates import estimate
 
-    return estimate(model, _profiles(rays, rows, activity, mask, times, question.psf_mm), device)
+    profiles = _profiles(rays, rows, activity, mask, times, question.psf_mm)
+    return estimate(model, profiles, device, ct_identity=rays.ct_identity or None)
 
 
 def _activity(
