@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from html import escape
 
 from PySide6.QtCore import Qt, QTimer
@@ -10,7 +11,7 @@ from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from protonqa.app.results import all_findings
-from protonqa.values import AnalysisResult, Figure, Measurement
+from protonqa.values import AnalysisResult, Measurement
 from protonqa_gui.figure_plots import figure_widget
 from protonqa_gui.theme import LIGHT, SEVERITY_COLOURS, STATE_COLOURS, Theme
 
@@ -30,7 +31,7 @@ class ResultView(QScrollArea):
         self._theme = LIGHT
         self.result: AnalysisResult | None = None
         self._stale = False
-        self._waiting: list[tuple[QVBoxLayout, Figure]] = []
+        self._waiting: list[tuple[QVBoxLayout, Callable[[], QWidget]]] = []
         self._turn = QTimer(self)
         self._turn.setSingleShot(True)
         self._turn.timeout.connect(self._draw_next)
@@ -81,11 +82,11 @@ class ResultView(QScrollArea):
         self._turn.start(_PAUSE_MS)
 
     def _draw_next(self) -> None:
-        """Draw one figure, and leave the next to the next turn of the event loop: the window must not stand still."""
+        """Draw one piece, and leave the next to a later turn of the event loop: the window must not stand still."""
         if not self._waiting:
             return
-        place, figure = self._waiting.pop(0)
-        place.addWidget(figure_widget(figure, self._theme))
+        place, made = self._waiting.pop(0)
+        place.addWidget(made())
         self._turn.start(_PAUSE_MS)
 
     def _add_part(self, column: QVBoxLayout, part: AnalysisResult) -> None:
@@ -93,14 +94,18 @@ class ResultView(QScrollArea):
         if measured:
             rows = [(one.title or one.name, _value(one), _interval(one)) for one in measured]
             heads = (self.tr("Quantity"), self.tr("Value"), self.tr("Interval"))
-            column.addWidget(_text(self.tr("Measurements"), heads, rows))
+            self._later(column, partial(_text, self.tr("Measurements"), heads, rows))
         for one in part.tables:
             cells = [tuple("-" if cell is None else _cell(cell) for cell in row) for row in one.rows]
-            column.addWidget(_text(one.title, one.columns, cells))
+            self._later(column, partial(_text, one.title, one.columns, cells))
         for figure in part.figures:
-            place = QVBoxLayout()
-            column.addLayout(place)
-            self._waiting.append((place, figure))
+            self._later(column, partial(figure_widget, figure, self._theme))
+
+    def _later(self, column: QVBoxLayout, made: Callable[[], QWidget]) -> None:
+        """Keep a place in the column and fill it when its turn comes."""
+        place = QVBoxLayout()
+        column.addLayout(place)
+        self._waiting.append((place, made))
 
 
 def _banner(result: AnalysisResult) -> QLabel:
