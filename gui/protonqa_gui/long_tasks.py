@@ -49,6 +49,7 @@ def batch(given: dict[str, Any], context: CellContext) -> object:
     """Run a batch file: ``file``, ``out``, ``workers``, ``seed``, ``device``, ``report`` -> its summary."""
     from protonqa.app.batch import BatchParams
     from protonqa.app.batch import batch as run
+    from protonqa.app.recording import open_recorder
     from protonqa.device import resolve_device
 
     def told(state: JobProgress) -> None:
@@ -58,13 +59,15 @@ def batch(given: dict[str, Any], context: CellContext) -> object:
     params = BatchParams(
         source=Path(given["file"]), out=Path(given["out"]), workers=given["workers"], report=given["report"]
     )
-    found = run(
-        params,
-        seed=given["seed"],
-        device=resolve_device(given["device"]),
-        progress=told,
-        cancel=context.cancelled,
-    )
+    with open_recorder() as record:
+        found = run(
+            params,
+            seed=given["seed"],
+            device=resolve_device(given["device"]),
+            progress=told,
+            cancel=context.cancelled,
+            record=record,
+        )
     if context.cancelled():
         raise Cancelled("stopped by the user")
     return {**found.to_plain(), "page": str(found.out / "summary.html")}
