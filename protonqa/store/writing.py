@@ -282,7 +282,8 @@ def _head(result: AnalysisResult, labels: Labels, uid: str, digest: str, by: str
         "device_kind": printable(device.get("kind", "")),
         "device_label": printable(device.get("label", "")),
         "seed": printable(known.get("seed", "")),
-        "performed_utc": labels.performed or _started(known) or saved,
+        # Results say their start in whole seconds: in finer ones a result without would come after what followed it.
+        "performed_utc": labels.performed or _started(known) or saved.replace(microsecond=0),
         "saved_utc": saved,
         "saved_by": printable(by) or user_name(),
         "computer": computer_name(),

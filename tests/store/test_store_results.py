@@ -53,6 +53,17 @@ def test_the_tables_agree_with_every_content_stored_above(shared_file):
     assert found.problems == ()
 
 
+def test_results_of_one_second_stand_in_the_order_they_came(store):
+    """One that states its start in whole seconds, and one that states none."""
+    bare = replace(shift_result(), provenance={})
+    save_result(store, bare)
+    second = datetime.now(UTC).replace(microsecond=0).isoformat()
+    save_result(store, replace(bare, provenance={"started_utc": second}))
+    save_result(store, bare)
+    listed = history(store, HistoryFilter())
+    assert [row.number for row in listed] == [3, 2, 1]
+
+
 def test_a_negative_zero_is_no_damage(store):
     """SQLite keeps -0.0 as 0.0."""
     result = shift_result()
