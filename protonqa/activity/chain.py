@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
+from threading import Barrier
 from typing import Any, cast
 
 import numpy as np
@@ -36,7 +38,7 @@ from protonqa.errors import InputError
 from protonqa.physics.nuclides import NUCLIDE_KEYS, decay_constants_per_s
 
 # Pieces that stay in the cache of a CPU core: rows of profiles, voxels of a volume.
-_ROWS_CPU = 512
+_ROWS_CPU = 1024
 _ROWS_GPU = 1 << 16
 _VOXELS = 1 << 17
 
@@ -240,13 +242,22 @@ def _for_all(work: Callable[[slice], None], parts: list[slice]) -> None:
         for part in parts:
             work(part)
         return
+    for done in [_pool(threads).submit(work, part) for part in parts]:
+        done.result()
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Threads that stay: each new one would build its own workspace for matrix products."""
     allowed = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            for done in [pool.submit(work, part) for part in parts]:
-                done.result()
-    finally:
-        torch.set_num_threads(allowed)
+    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+    # Every thread is begun now, and what its beginning sets for all is set back.
+    barrier = Barrier(threads + 1)
+    for _ in range(threads):
+        pool.submit(barrier.wait)
+    barrier.wait()
+    torch.set_num_threads(allowed)
+    return pool
 
 
 def _pieces(n: int, step: int) -> Iterator[slice]:

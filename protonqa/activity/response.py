@@ -196,18 +196,17 @@ def blurred_sum(
     check_edge(edge)
     kernels = [gaussian_taps(sigma / spacing_mm) for sigma in sigmas_mm]
     reach = max((kernel.size - 1) // 2 for kernel in kernels)
-    first = pictures[0]
-    size = first.shape[1]
-    bands = [torch.from_numpy(_band(kernel, reach)).to(device=first.device, dtype=first.dtype) for kernel in kernels]
-    out = torch.zeros_like(first)
-    for picture, band in zip(pictures, bands, strict=True):
-        wide = _widened(picture, reach, 1, edge)
-        for start in range(0, size, BAND_BINS):
-            bins = min(BAND_BINS, size - start)
-            out[:, start : start + bins].addmm_(
-                wide[:, start : start + bins + 2 * reach], band[: bins + 2 * reach, :bins]
-            )
-    return out
+    n_row, size = pictures[0].shape
+    blocks = -(-size // BAND_BINS)
+    # Block b of a row begins BAND_BINS later than block b - 1: views of one padded array, nothing is copied.
+    length, width = BAND_BINS + 2 * reach, blocks * BAND_BINS + 2 * reach
+    out = pictures[0].new_zeros((blocks, n_row, BAND_BINS))
+    for picture, kernel in zip(pictures, kernels, strict=True):
+        band = torch.from_numpy(_band(kernel, reach)).to(device=out.device, dtype=out.dtype)
+        wide = torch.nn.functional.pad(_widened(picture, reach, 1, edge), (0, width - size - 2 * reach))
+        views = wide.as_strided((blocks, n_row, length), (BAND_BINS, width, 1))
+        out.baddbmm_(views, band.expand(blocks, length, BAND_BINS))
+    return out.permute(1, 0, 2).reshape(n_row, -1)[:, :size]
 
 
 def _band(taps: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
