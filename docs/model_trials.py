@@ -16,7 +16,7 @@ from typing import Any
 
 from protonqa.range_model.card import MetricRow
 from protonqa.range_model.dataset import split_of
-from protonqa.range_model.evaluate import evaluate
+from protonqa.range_model.evaluate import LINE, MODEL, evaluate
 from protonqa.range_model.model_file import shipped_model
 from protonqa.range_model.pipeline import train_model
 from protonqa.range_model.recipe import shipped_recipe
@@ -24,6 +24,18 @@ from protonqa.range_model.scenarios import NAMED_SCENARIOS
 from protonqa.range_model.shards import read_training_set
 from protonqa.range_model.training import TrainConfig
 
+KEPT = (
+    "scenario",
+    "method",
+    "subset",
+    "n",
+    "range_mae_mm",
+    "range_sd_mm",
+    "range_p95_mm",
+    "coverage",
+    "interval_width_mm",
+    "answered",
+)
 RECORD = Path(__file__).parent / "records" / "range_model_trials.json"
 
 
@@ -69,9 +81,14 @@ def keep(name: str, config: TrainConfig, rows: tuple[MetricRow, ...]) -> None:
         "seed": config.seed,
         "held_out_sites": list(config.held_out_sites),
         "config": config.identity(),
-        "metrics": [row.model_dump(mode="json") for row in rows],
+        "metrics": [_kept(row) for row in rows if row.method in (MODEL, LINE)],
     }
-    RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    RECORD.write_text(json.dumps(record, indent=0) + "\n", encoding="utf-8")
+
+
+def _kept(row: MetricRow) -> dict[str, Any]:
+    plain = {name: getattr(row, name) for name in KEPT}
+    return {name: round(value, 4) if isinstance(value, float) else value for name, value in plain.items()}
 
 
 if __name__ == "__main__":
