@@ -47,10 +47,11 @@ def case_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def settings_folder(tmp_path, monkeypatch) -> Path:
-    """Settings of the window go here."""
+    """Settings of the window go here, its results into a store of this test alone."""
     folder = tmp_path / "settings"
     folder.mkdir()
     monkeypatch.setenv("PROTONQA_GUI_SETTINGS", str(folder))
+    monkeypatch.setenv("PROTONQA_DATA_DIR", str(tmp_path / "data"))
     return folder
 
 
