@@ -19,8 +19,8 @@ def load(name: str):
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 def test_a_few_kills(tmp_path):
     """The long run, 200 cases and 20 kills, is the script beside this test."""
-    found = load("kill_run").killed_batch(tmp_path, cases=20, kills=3)
-    assert 0 < found["finished_before_the_last_run"] < 20
+    found = load("kill_run").killed_batch(tmp_path, cases=60, kills=3)
+    assert 0 < found["finished_before_the_last_run"] < 60
 
 
 def test_a_journal_that_was_killed_before_its_table_stood_is_no_obstacle(probe, cases, tmp_path):
