@@ -28,6 +28,7 @@ def read_case(
     assume_registered: bool = False,
     patient_position: str | None = None,
     clock_offset_s: float = 0.0,
+    structures: PathLike | None = None,
 ) -> Case:
     """Read what one verification needs and check that it belongs together.
 
@@ -37,6 +38,8 @@ def read_case(
         DICOM folder, zip archive or file of each.
     assume_registered, patient_position, clock_offset_s
         What the files do not say; see ``protonqa.dicom.read_case``.
+    structures : path, optional
+        RT Structure Set; it is read and looked at, no analysis uses it.
 
     Raises
     ------
@@ -54,6 +57,7 @@ def read_case(
         assume_registered=assume_registered,
         patient_position=patient_position,
         clock_offset_s=clock_offset_s,
+        structures=None if structures is None else Path(structures),
     )
 
 

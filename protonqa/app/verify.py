@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ from protonqa.app.recording import Recorder
 from protonqa.app.site_values import with_site
 from protonqa.device import CPU, Device
 from protonqa.site.reading import current_site
-from protonqa.values import AnalysisResult, Finding, Severity
+from protonqa.values import AnalysisResult, Case, Finding, Severity
 
 WashoutName = Literal["none", "mizuno-brain", "mizuno-muscle", "parodi-hu", "toramatsu-o15"]
 _INPUTS = ("ct", "pet", "plan", "dose", "hlut", "beam_model", "expected", "range_model")
@@ -34,7 +35,7 @@ class VerifyCommand(BaseModel):
     plan: Path = Field(description="RT Ion Plan.")
     out: Path = Field(description="Folder of the result.")
     dose: Path | None = Field(None, description="RT Dose of the beam.")
-    structures: Path | None = Field(None, description="RT Structure Set; not used yet, a finding says so.")
+    structures: Path | None = Field(None, description="RT Structure Set; read, not used for the range.")
     hlut: Path | None = Field(None, description="HU calibration (CSV).")
     beam_model: Path | None = Field(None, description="Beam model of the machine.")
     expected: Path | None = Field(None, description="Expected PET, as expected-pet writes it; else it is simulated.")
@@ -77,6 +78,8 @@ def verify(
     reading, running = stages(progress, (1, 9))
     reading(0, 1, "reading")
     values, findings = load_inputs(loaded.analysis.inputs, inputs)
+    values, found = _with_structures(command, values)
+    findings += found
     completed = with_site(loaded.analysis, values, checked, current_site())
     findings += completed.findings
     if record is not None:
@@ -89,7 +92,7 @@ def verify(
         seed=seed,
         device=device,
         progress=running,
-        findings=findings + _unused(command),
+        findings=findings,
         sources=completed.sources,
         anonymous=command.anonymous,
     )
@@ -98,11 +101,18 @@ def verify(
     return result
 
 
-def _unused(command: VerifyCommand) -> tuple[Finding, ...]:
+def _with_structures(command: VerifyCommand, values: dict[str, Any]) -> tuple[dict[str, Any], tuple[Finding, ...]]:
+    """The case with the structures that were named, and what reading them came to."""
     if command.structures is None:
-        return ()
-    text = "An RT Structure Set was given; this version does not use it."
-    return (Finding(severity=Severity.INFO, code="STRUCTURES-NOT-USED", text=text),)
+        return values, ()
+    from protonqa.dicom import read_case_structures
+
+    case: Case = values["case"]
+    structures, found = read_case_structures(case.ct_info, command.structures)
+    count = len(structures.structures)
+    text = f"RT Structure Set: {count} structure(s) were read; the verification does not use them."
+    note = Finding(severity=Severity.INFO, code="STRUCTURES-READ", text=text)
+    return {**values, "case": replace(case, structures=structures)}, (*found, note)
 
 
 def verify_plain(result: AnalysisResult, out: Path) -> dict[str, Any]:

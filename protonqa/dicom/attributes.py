@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pydicom
+from numpy.typing import NDArray
 
 from protonqa.dicom.structure import Layout
 from protonqa.errors import DicomError, ProtonQAError
@@ -156,6 +157,33 @@ class Attributes:
                 expected=str(count),
             )
         return numbers
+
+    def _raw(self, keyword: str) -> bytes:
+        """The bytes of an attribute that nobody looked at yet; empty when absent."""
+        with guarded(self.label, keyword):
+            element = self._dataset.get_item(keyword)
+            if element is None or element.value is None:
+                return b""
+            return bytes(memoryview(element.value)).strip(b"\0 \t\r\n")
+
+    def count(self, keyword: str) -> int:
+        """How many values a text attribute has, before any of them is read."""
+        raw = self._raw(keyword)
+        return raw.count(b"\\") + 1 if raw else 0
+
+    def decimals(self, keyword: str) -> NDArray[np.float64]:
+        """A long list of decimal strings as an array, NaN and infinity included; empty when absent.
+
+        Unlike `numbers`, no object of the DICOM library is made for each of them.
+
+        Raises
+        ------
+        DicomError
+            Something that is no number.
+        """
+        raw = self._raw(keyword)
+        with guarded(self.label, keyword):
+            return np.array([float(one) for one in raw.split(b"\\")] if raw else [], dtype=np.float64)
 
     def number(self, keyword: str) -> float:
         """One finite number; required."""

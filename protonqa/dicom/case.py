@@ -13,8 +13,20 @@ from protonqa.dicom.limits import DEFAULT_LIMITS, ReadLimits
 from protonqa.dicom.pet import read_pet
 from protonqa.dicom.pet_times import timeline_from_pet
 from protonqa.dicom.plan import read_plan
+from protonqa.dicom.structures import read_structures
 from protonqa.errors import DicomError, GeometryError
-from protonqa.values import Case, DoseImage, Finding, Grid, IonPlan, PetImage, SeriesInfo, Severity, Timeline
+from protonqa.values import (
+    Case,
+    DoseImage,
+    Finding,
+    Grid,
+    IonPlan,
+    PetImage,
+    SeriesInfo,
+    Severity,
+    StructureSet,
+    Timeline,
+)
 
 #: An isocentre further outside the CT than this belongs to another patient or another frame.
 ISOCENTER_MARGIN_MM = 100.0
@@ -30,6 +42,7 @@ def read_case(
     assume_registered: bool = False,
     patient_position: str | None = None,
     clock_offset_s: float = 0.0,
+    structures: str | Path | None = None,
 ) -> Case:
     """Read what one verification needs and check that it belongs to one patient in one frame of reference.
 
@@ -45,6 +58,8 @@ def read_case(
         For a plan that does not say how the patient lies; recorded as a finding.
     clock_offset_s : float
         Added to the clock of the PET scanner before the delay is computed; recorded as a finding.
+    structures : str or Path, optional
+        RT Structure Set; see `read_case_structures`.
 
     Returns
     -------
@@ -88,6 +103,12 @@ def read_case(
         _check_overlap(ct_volume.grid, dose_image.volume.grid, "RT Dose")
         if ion_plan is not None:
             _check_dose_plan(dose_image, ion_plan, findings)
+    structure_set: StructureSet | None = None
+    if structures is not None:
+        structure_set, found = read_case_structures(
+            ct_info, structures, limits=limits, assume_registered=assume_registered
+        )
+        findings += found
     return Case(
         ct=ct_volume,
         ct_info=ct_info,
@@ -97,13 +118,57 @@ def read_case(
         dose=dose_image,
         timeline=timeline,
         findings=tuple(dict.fromkeys(findings)),
+        structures=structure_set,
     )
+
+
+def read_case_structures(
+    ct: SeriesInfo,
+    path: str | Path,
+    *,
+    limits: ReadLimits = DEFAULT_LIMITS,
+    assume_registered: bool = False,
+) -> tuple[StructureSet, tuple[Finding, ...]]:
+    """Read the structures drawn on a CT.
+
+    Those of another frame of reference than the CT's are left out with a finding, unless the user vouches for them.
+
+    Raises
+    ------
+    DicomError, InputError
+        Another patient; damaged, ambiguous, or beyond the limits.
+    """
+    frame = ct.frame_of_reference_uid
+    read, info, found = read_structures(path, frame_of_reference_uid="" if assume_registered else frame, limits=limits)
+    findings = list(found)
+    _check_patient(ct, info, "RT Structure Set", findings)
+    if not frame or read.frame_of_reference_uid != frame:
+        text = "CT and RT Structure Set share no frame of reference; "
+        if not assume_registered:
+            _warn(findings, "CASE-FRAME", text + "its structures were left out.")
+            read = StructureSet(referenced_series_uid=read.referenced_series_uid)
+        else:
+            _warn(findings, "CASE-FRAME", text + "that they lie on each other was asserted by the user.")
+    return read, tuple(findings)
 
 
 def _check_identity(
     ct: SeriesInfo, other: SeriesInfo, what: str, assume_registered: bool, findings: list[Finding]
 ) -> None:
     """Patient, frame of reference and study; messages name the attribute, never its values."""
+    _check_patient(ct, other, what, findings)
+    _check_frame(ct, other, what, assume_registered, findings)
+    if ct.study_uid and other.study_uid and ct.study_uid != other.study_uid:
+        findings.append(
+            Finding(
+                severity=Severity.INFO if what == "PET" else Severity.WARNING,
+                code="CASE-STUDY",
+                text=f"CT and {what} belong to different studies of the patient.",
+            )
+        )
+
+
+def _check_patient(ct: SeriesInfo, other: SeriesInfo, what: str, findings: list[Finding]) -> None:
     if ct.patient.patient_id and other.patient.patient_id:
         if ct.patient.patient_id != other.patient.patient_id:
             raise DicomError(
@@ -118,15 +183,6 @@ def _check_identity(
     if len(births) > 1:
         text = f"CT and {what} have different birth dates of the patient."
         findings.append(Finding(severity=Severity.CRITICAL, code="CASE-IDENTITY", text=text))
-    _check_frame(ct, other, what, assume_registered, findings)
-    if ct.study_uid and other.study_uid and ct.study_uid != other.study_uid:
-        findings.append(
-            Finding(
-                severity=Severity.INFO if what == "PET" else Severity.WARNING,
-                code="CASE-STUDY",
-                text=f"CT and {what} belong to different studies of the patient.",
-            )
-        )
 
 
 def _check_frame(

@@ -1,4 +1,4 @@
-"""What a folder holds, by content and not by names: CT and PET series, plans, doses. Only heads of files are read."""
+"""What a folder holds, by content and not by names: images, plans, doses, structures. Only heads of files are read."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from protonqa.dicom.plan import WANTED_ANY_PLAN, WANTED_ION_PLAN
 from protonqa.dicom.series import Wanted
 from protonqa.dicom.sources import Source, open_sources
 from protonqa.dicom.structure import Damage, walk
+from protonqa.dicom.structures import WANTED_STRUCTURES
 from protonqa.errors import InputError
 
 #: How much of a file is read until it says what it is; private elements can push the series far behind.
@@ -26,18 +27,19 @@ _KINDS: tuple[tuple[str, Wanted], ...] = (
     ("plan", WANTED_ION_PLAN),
     ("photon-plan", WANTED_ANY_PLAN),
     ("dose", WANTED_DOSE),
+    ("structures", WANTED_STRUCTURES),
 )
 _IMAGE_TYPE, _CLASS, _MODALITY, _SERIES, _NUMBER = 0x00080008, 0x00080016, 0x00080060, 0x0020000E, 0x00200011
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundSeries:
-    """A series, or one plan or dose.
+    """A series, or one plan, dose or structure set.
 
     Parameters
     ----------
     kind : str
-        ``ct``, ``pet``, ``plan``, ``photon-plan`` or ``dose``.
+        ``ct``, ``pet``, ``plan``, ``photon-plan``, ``dose`` or ``structures``.
     number : int
         SeriesNumber; 0 where there is none.
     files : tuple of str
@@ -63,7 +65,7 @@ class Inventory:
     root : Path
     series : tuple of FoundSeries
     other : int
-        DICOM objects of other kinds (localisers, structures, registrations).
+        DICOM objects of other kinds (localisers, registrations).
     strangers : int
         Files that are not DICOM.
     """

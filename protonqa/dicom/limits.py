@@ -26,6 +26,8 @@ class ReadLimits:
         Nested sequences, and elements of one file.
     max_spots : int
         Scan spots of a plan.
+    max_structures, max_contours, max_contour_points : int
+        Structures, and contours and points of all of them, of a structure set.
     """
 
     max_files: int = 20_000
@@ -39,6 +41,9 @@ class ReadLimits:
     max_depth: int = 64
     max_elements: int = 1_000_000
     max_spots: int = 2_000_000
+    max_structures: int = 1000
+    max_contours: int = 200_000
+    max_contour_points: int = 5_000_000
 
 
 DEFAULT_LIMITS = ReadLimits()

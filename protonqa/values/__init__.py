@@ -22,6 +22,7 @@ from protonqa.values.result import (
     State,
     Table,
 )
+from protonqa.values.structures import Structure, StructureSet
 from protonqa.values.timeline import Timeline
 
 __all__ = [
@@ -58,6 +59,8 @@ __all__ = [
     "SettingsFile",
     "Severity",
     "State",
+    "Structure",
+    "StructureSet",
     "Table",
     "TextDocument",
     "Timeline",

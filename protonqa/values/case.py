@@ -9,6 +9,7 @@ from protonqa.errors import InputError, UnitsError
 from protonqa.values.grid import Volume
 from protonqa.values.plan import IonPlan
 from protonqa.values.result import Finding
+from protonqa.values.structures import StructureSet
 from protonqa.values.timeline import Timeline
 
 
@@ -111,6 +112,8 @@ class Case:
     dose: DoseImage | None = None
     timeline: Timeline | None = None
     findings: tuple[Finding, ...] = ()
+    #: To be looked at only.
+    structures: StructureSet | None = None
 
     def __post_init__(self) -> None:
         if self.ct.unit != "HU":
