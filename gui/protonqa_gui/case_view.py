@@ -14,6 +14,8 @@ from protonqa_gui.bev_map import BevMap
 from protonqa_gui.display_case import DisplayCase, DisplayVolume
 from protonqa_gui.look_controls import LookControls
 from protonqa_gui.slice_panel import SlicePanel
+from protonqa_gui.structure_list import StructureList
+from protonqa_gui.structures import DisplayStructure
 from protonqa_gui.theme import MEASURED, PLANNED, Theme, overlay_lut
 
 Points = NDArray[np.float64]
@@ -36,6 +38,7 @@ class CaseView(QWidget):
         self.look = LookControls()
         self.panels = {name: SlicePanel(name) for name in ("axial", "coronal", "sagittal")}
         self.bev = BevMap()
+        self.structures = StructureList()
         self.readout = QLabel(" ")
         self.readout.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         left, right = QSplitter(Qt.Orientation.Vertical), QSplitter(Qt.Orientation.Vertical)
@@ -54,11 +57,13 @@ class CaseView(QWidget):
         column.setSpacing(2)
         column.addWidget(self.look)
         column.addWidget(self.splitter, 1)
+        column.addWidget(self.structures)
         column.addWidget(self.readout)
         for panel in self.panels.values():
             panel.moved.connect(self._on_moved)
             panel.hovered.connect(self._on_hovered)
         self.look.changed.connect(self._apply_look)
+        self.structures.switched.connect(self._on_switched)
         self.bev.chosen.connect(self.choose_ray)
 
     def set_theme(self, theme: Theme) -> None:
@@ -72,8 +77,11 @@ class CaseView(QWidget):
         middle = np.array([ct.position_mm(axis, 0.5 * (ct.count(axis) - 1)) for axis in range(3)])
         start = np.array(case.beams[0]["isocenter_mm"]) if case.beams else middle
         self.position_mm = self._inside(start)
+        structures = [DisplayStructure.from_plain(one) for one in case.structures]
+        self.structures.set_structures(structures)
         for panel in self.panels.values():
             panel.set_volumes(ct, self.position_mm)
+            panel.set_structures(structures)
         titles = {"pet": self.tr("PET, measured"), "dose": self.tr("Dose, planned")}
         named = [(name, titles.get(name, name)) for name in case.volumes if name != "ct"]
         self.look.set_overlays(named, "pet" if "pet" in case.volumes else "")
@@ -179,6 +187,10 @@ class CaseView(QWidget):
             if np.isfinite(shift):
                 marks.append((rays.start_mm[row] + (planned + shift) * rays.direction[row], MEASURED))
         return _segments(rays, np.array([row])), marks
+
+    def _on_switched(self, index: int, on: bool) -> None:
+        for panel in self.panels.values():
+            panel.show_structure(index, on)
 
     def _on_moved(self, x: float, y: float, z: float) -> None:
         self.set_position(np.array([x, y, z]))

@@ -90,6 +90,8 @@ class DisplayCase:
     findings: list[dict[str, str]]
     paths: dict[str, str]
     timeline: dict[str, float] | None
+    #: Entries of `protonqa.app.structure_display.write_structures`.
+    structures: list[dict[str, Any]] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -101,7 +103,7 @@ class DisplayCase:
     def from_plain(cls, folder: str, plain: dict[str, Any]) -> DisplayCase:
         """From the answer of the task ``open``."""
         volumes = {one["name"]: map_volume(one) for one in plain["volumes"]}
-        names = ("beams", "found", "ignored", "findings", "paths", "timeline")
+        names = ("beams", "found", "ignored", "findings", "paths", "timeline", "structures")
         return cls(folder=folder, volumes=volumes, **{name: plain[name] for name in names})
 
 

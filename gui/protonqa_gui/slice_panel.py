@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSlider, QVBoxLayout, QWidget
 
 from protonqa_gui.display_case import LETTERS, VIEW_AXES, DisplayVolume
+from protonqa_gui.structures import DisplayStructure
 from protonqa_gui.theme import CROSS_HAIR, PREDICTED
 
 Points = NDArray[np.float64]
@@ -65,6 +66,7 @@ class SlicePanel(QWidget):
         self._ct: DisplayVolume | None = None
         self._overlay: DisplayVolume | None = None
         self._shown_index = -1
+        self._structures: list[tuple[DisplayStructure, pg.PlotCurveItem]] = []
         self._title = QLabel()
         self._graphics = pg.GraphicsView()
         self._graphics.setMinimumSize(160, 140)
@@ -133,6 +135,23 @@ class SlicePanel(QWidget):
         self._levels = levels
         self._draw_overlay()
 
+    def set_structures(self, structures: Sequence[DisplayStructure]) -> None:
+        """Draw structures, instead of those before."""
+        for _, item in self._structures:
+            self._pane.removeItem(item)
+        self._structures = []
+        for one in structures:
+            item = pg.PlotCurveItem(pen=pg.mkPen(one.colour_rgb, width=1.5))
+            item.setZValue(2)
+            self._pane.addItem(item, ignoreBounds=True)
+            self._structures.append((one, item))
+        self._draw_structures()
+
+    def show_structure(self, index: int, on: bool) -> None:
+        """Switch a structure on or off."""
+        self._structures[index][1].setVisible(on)
+        self._draw_structures()
+
     def set_window(self, low: float, high: float) -> None:
         """Grey window of the CT."""
         self._window = (low, high)
@@ -152,6 +171,7 @@ class SlicePanel(QWidget):
             self._ct_item.setImage(plane, autoLevels=False, levels=getattr(self, "_window", (-160, 240)))
             self._ct_item.setRect(QRectF(*self._ct.rect_mm(self.view)))
             self._draw_overlay()
+            self._draw_structures()
             self._slider.blockSignals(True)
             self._slider.setValue(index)
             self._slider.blockSignals(False)
@@ -204,6 +224,15 @@ class SlicePanel(QWidget):
         if plane is not None:
             self._overlay_item.setImage(plane, autoLevels=False, levels=self._levels)
             self._overlay_item.setRect(QRectF(*self._overlay.rect_mm(self.view)))
+
+    def _draw_structures(self) -> None:
+        if self._ct is None:
+            return
+        position_mm = self._ct.position_mm(self.axis, self._shown_index)
+        for structure, item in self._structures:
+            if item.isVisible():
+                lines = structure.lines(self.view, position_mm)
+                item.setData(lines.right_mm, lines.up_mm, connect=lines.joined)
 
     def _place_letters(self) -> None:
         right, up = LETTERS[self._right], LETTERS[self._up]

@@ -6,7 +6,7 @@ A viewer maps the files into memory and only cuts slices; reading, checking and 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from protonqa.app.case_files import describe_case
 from protonqa.app.inputs import load_inputs
 from protonqa.app.progress import Cancel, Progress, report_progress
+from protonqa.app.structure_display import write_structures
 from protonqa.durable import store_error
-from protonqa.errors import InputError
+from protonqa.errors import InputError, ProtonQAError
 from protonqa.geometry.frames import beam_frame
 from protonqa.geometry.resample import resample
 from protonqa.values import Beam, Case, Finding, Grid, IonPlan, SeriesInfo, Severity, Volume
@@ -29,14 +30,20 @@ _CT_LIMITS = (-32768.0, 32767.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class OpenedCase:
-    """A case with the paths it was read from, by the names of the inputs of ``range-verification``."""
+    """A case with the paths it was read from, by the names of the inputs of ``range-verification``.
+
+    ``findings`` are those of the structures. They are not the case's: no analysis sees them.
+    """
 
     case: Case
     paths: Mapping[str, Path]
+    findings: tuple[Finding, ...] = ()
 
 
 def open_case(folder: Path, *, progress: Progress | None = None, cancel: Cancel | None = None) -> OpenedCase:
-    """Find CT, PET, plan and dose in a folder or archive and read them.
+    """Find CT, PET, plan, dose and structures in a folder or archive and read them.
+
+    Structures that cannot be read are a finding: they are only looked at.
 
     Raises
     ------
@@ -53,10 +60,26 @@ def open_case(folder: Path, *, progress: Progress | None = None, cancel: Cancel 
     described = describe_case(folder, inputs)
     report_progress(progress, cancel, 1, 4, "reading the images")
     values, _ = load_inputs(inputs, described.inputs)
-    report_progress(progress, cancel, 4, 4, "read")
     case: Case = values["case"]
+    case, found = _with_structures(case, folder)
+    report_progress(progress, cancel, 4, 4, "read")
     paths = {name: place for name, place in described.inputs.items() if isinstance(place, Path)}
-    return OpenedCase(case=case, paths=paths)
+    return OpenedCase(case=case, paths=paths, findings=found)
+
+
+def _with_structures(case: Case, folder: Path) -> tuple[Case, tuple[Finding, ...]]:
+    from protonqa.dicom import read_case_structures
+    from protonqa.dicom.inventory import inventory
+
+    try:
+        place = inventory(folder).path_of("structures")
+        if place is None:
+            return case, ()
+        structures, found = read_case_structures(case.ct_info, place)
+    except ProtonQAError as error:
+        text = f"No structures are shown: {error.line()}."
+        return case, (Finding(severity=Severity.WARNING, code="STRUCTURES-NOT-READ", text=text),)
+    return replace(case, structures=structures), found
 
 
 def write_display(
@@ -65,7 +88,8 @@ def write_display(
     """Write the volumes as ``.npy`` into `folder`; returns what is there, as JSON types.
 
     Keys: ``volumes`` (``name``, ``unit``, ``file``, ``spacing_mm``, ``origin_mm``, ``low``, ``high``; arrays are
-    [z, y, x], axes along +x, +y, +z of LPS), ``beams``, ``found``, ``ignored``, ``findings``, ``paths``, ``timeline``.
+    [z, y, x], axes along +x, +y, +z of LPS), ``beams``, ``found``, ``ignored``, ``findings``, ``paths``, ``timeline``,
+    ``structures`` (see `write_structures`).
 
     Raises
     ------
@@ -77,7 +101,8 @@ def write_display(
     named = [("ct", case.ct)]
     named += [] if case.pet is None else [("pet", case.pet.volume)]
     named += [] if case.dose is None else [("dose", case.dose.volume)]
-    volumes, findings = [], list(case.findings)
+    structures: list[dict[str, Any]] = []
+    volumes, findings = [], [*case.findings, *opened.findings]
     for done, (name, volume) in enumerate(named):
         report_progress(progress, cancel, done, len(named), "preparing the views")
         upright = upright_volume(volume)
@@ -87,8 +112,14 @@ def write_display(
             )
             findings.append(Finding(severity=Severity.INFO, code="SHOWN-RESAMPLED", text=text))
         volumes.append(write_volume(name, upright, folder))
+        if name == "ct" and case.structures is not None:
+            structures, noticed = write_structures(
+                case.structures, upright.grid, folder, progress=progress, cancel=cancel
+            )
+            findings += noticed
     return {
         "volumes": volumes,
+        "structures": structures,
         "beams": [] if case.plan is None else [_beam(case.plan, beam) for beam in case.plan.beams],
         "found": _found(case),
         "ignored": _ignored(case),
@@ -206,6 +237,10 @@ def _found(case: Case) -> list[list[str]]:
         rows += [[f"Beam {beam.number}", _beam_line(beam)] for beam in case.plan.beams]
     if case.dose is not None:
         rows.append(["RT Dose", f"{case.dose.summation_type or 'no summation type'}; {_grid(case.dose.volume.grid)}"])
+    if case.structures is not None:
+        held = case.structures.structures
+        contours = sum(len(one.contours) for one in held)
+        rows.append(["RT Structure Set", f"structures read: {len(held)}; closed contours: {contours}"])
     line = case.timeline
     text = "not known from the files"
     if line is not None:

@@ -78,7 +78,7 @@ def verify(
     reading, running = stages(progress, (1, 9))
     reading(0, 1, "reading")
     values, findings = load_inputs(loaded.analysis.inputs, inputs)
-    values, found = _with_structures(command, values)
+    values, found = with_structures(command, values)
     findings += found
     completed = with_site(loaded.analysis, values, checked, current_site())
     findings += completed.findings
@@ -101,7 +101,7 @@ def verify(
     return result
 
 
-def _with_structures(command: VerifyCommand, values: dict[str, Any]) -> tuple[dict[str, Any], tuple[Finding, ...]]:
+def with_structures(command: VerifyCommand, values: dict[str, Any]) -> tuple[dict[str, Any], tuple[Finding, ...]]:
     """The case with the structures that were named, and what reading them came to."""
     if command.structures is None:
         return values, ()
