@@ -37,8 +37,8 @@ FOLLOWING_RAYS = 200
 _FAILURES = (
     "Rays whose protons stop at two depths (range-mixed) have no single range; their errors stand in their own row.",
     "A PET of another field or patient with a sharp distal edge is answered: only the expected activity can unmask it.",
-    "Training fields are even squares: on rays of a planned spot field (a phantom patient) R80 was 0.7 to 1.4 mm off.",
-    "There intervals held the truth of 56 to 83 % of the rays: trust the double difference, or train for the patient.",
+    "Training fields are even squares: on rays of planned spot fields errors are larger than these tables say.",
+    "There intervals hold the truth less often than stated: trust the double difference, or train for the patient.",
     "Without a CT along the ray the tissue behind the edge of the activity is not known: errors are larger.",
 )
 
